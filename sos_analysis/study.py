@@ -1,0 +1,595 @@
+"""The study design is data: pilots, comparators, outcomes, rules, in one validated TOML file.
+
+Everything an analyst may want to change without touching code stands in ``data/study/*.toml``:
+who the pilots are and when they embedded the model, their matched comparators, how each outcome
+is defined and what difference would matter, the disclosure rules, how to infer, and (for made-up
+data only) the truth that was planted. Indices in messages count from 0, as in ``pilots[3]``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sos_analysis._reading import ROOT, Frozen, Section, content_hash, listed, nearest, parse
+from sos_analysis.errors import StudyError
+
+OUTCOMES = (
+    "duration",
+    "rereferral",
+    "escalation",
+    "kinship",
+    "icpc",
+    "nfa_share",
+    "rereferral_all",
+)
+GROUPS = ("duration", "referrals", "kinship", "icpc")
+DEFINITIONS = ("original", "strict")
+RATINGS = ("inadequate", "requires improvement", "good", "outstanding")
+PRACTICE_MODELS = ("none", "partial", "same")
+PROCEDURES = ("slot permutation", "WCR-31", "WCR-11", "RI-t", "CRV3")
+CHAPTERS = (
+    "rq1_assessment_duration",
+    "rq2_rereferral_after_nfa",
+    "rq3_escalation_on_rereferral",
+    "rq4_kinship_care",
+    "addendum_icpc",
+)
+COVARIATES = (
+    "sex",
+    "age_band",
+    "ethnicity",
+    "school_phase",
+    "disabled",
+    "low_income",
+    "previous_cpp",
+    "uasc",
+)
+# Used to match children, not to adjust the regression, as in the original.
+MATCHING_ONLY = ("previous_cpp", "uasc")
+# Codes of relative-or-friend placements, own parents, and the exits the original also counted.
+KINSHIP_PLACEMENTS = ("Q1", "U1", "U2", "U3", "F1", "F4", "P1")
+KINSHIP_EXITS = ("E43", "E44", "E45", "E47", "E13", "E4A", "E4")
+# Real DfE codes of English authorities start at 201; made-up ones must stay below.
+FIRST_REAL_CODE = 200
+
+_UNITS = {"working days": 1, "per 100": 100}
+
+Option = int | str | bool | date | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A pilot authority and its matched comparators.
+
+    ``embedding_start`` is the implementation date, ``embedding_end`` the day from which the model
+    counts as fully embedded; events between the two belong to neither phase. ``comparators`` maps
+    each comparator group to at most two LA codes; a missing or empty group drops the pilot there.
+    ``delivery_score`` runs from 0 (poor) to 1 (as intended).
+    """
+
+    id: str
+    la: str
+    waves: tuple[int, ...]
+    embedding_start: date
+    embedding_end: date
+    delivery_score: float
+    comparators: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A local authority: code, name, dated Ofsted judgements, exposure to the practice model."""
+
+    code: str
+    name: str
+    ofsted: tuple[tuple[date, str], ...]
+    practice_model: str
+
+    def ofsted_at(self, day: date) -> str | None:
+        """Latest judgement published on or before `day`; None before the first."""
+        found: str | None = None
+        for published, rating in self.ofsted:
+            if published <= day:
+                found = rating
+        return found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one outcome is defined, windowed, censored and shown.
+
+    ``minimum_important_difference`` is in display units (working days, or per 100 events);
+    ``scale`` turns the internal unit (days, or proportions from 0 to 1) into those. ``covariates``
+    are matched on; ``first_year`` is a fiscal year named by its end.
+    """
+
+    name: str
+    label: str
+    short_label: str
+    chapter: str
+    group: str
+    unit: str
+    scale: int
+    minimum_important_difference: float
+    mid_reason: str
+    window_days: int
+    censor_days: int
+    censor_date: date
+    pre_rule: str
+    first_year: int
+    excluded_pilots: tuple[str, ...]
+    exclude_embedded_from: date | None
+    elevated_risk: bool
+    covariates: tuple[str, ...]
+    definitions: Mapping[str, Mapping[str, Option]]
+
+    @property
+    def cell_covariates(self) -> tuple[str, ...]:
+        """All covariates that cells must carry for this outcome."""
+        return (*self.covariates, "elevated_risk") if self.elevated_risk else self.covariates
+
+    @property
+    def model_covariates(self) -> tuple[str, ...]:
+        """Covariates of the regression: those of the cells less the ones only matched on."""
+        return tuple(c for c in self.cell_covariates if c not in MATCHING_ONLY)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A matched group: one pilot, its comparators and the embedding dates they all take."""
+
+    id: str
+    pilot: str
+    comparators: tuple[str, ...]
+    start: date
+    end: date
+
+
+@dataclass(frozen=True)
+class DisclosureRules:
+    """Smallest count that may be shown, rounding base, fewest authorities behind a cell."""
+
+    threshold: int
+    rounding_base: int
+    minimum_authorities: int
+    source: str
+
+
+@dataclass(frozen=True)
+class InferenceRules:
+    """Declared in advance: draws, seed, level and which procedure is primary and secondary."""
+
+    draws: int
+    seed: int
+    level: float
+    matched_primary: str
+    matched_secondary: str
+    unmatched_primary: str
+    unmatched_secondary: str
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Planted effects by outcome, in proportions (duration: working days). Made-up data only."""
+
+    effects: Mapping[str, float]
+    note: str
+
+
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """Size and noise of a made-up extract.
+
+    ``shock_sd`` is the stationary standard deviation of the LA-by-year shock of each outcome, in
+    proportions (duration: working days); ``shock_rho`` its correlation from one year to the next.
+    """
+
+    authorities: int
+    seed: int
+    shock_rho: Mapping[str, float]
+    shock_sd: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A validated study. ``hash`` is the SHA-256 of its content (comments do not count)."""
+
+    id: str
+    title: str
+    origin: str
+    assumption: str
+    data_start: date
+    data_end: date
+    pilots: tuple[Pilot, ...]
+    authorities: tuple[Authority, ...]
+    outcomes: tuple[Outcome, ...]
+    disclosure: DisclosureRules
+    inference: InferenceRules
+    truth: Truth | None
+    synthetic: SyntheticSettings | None
+    path: Path = field(compare=False)
+    hash: str
+
+    @property
+    def short_hash(self) -> str:
+        """First 12 hex digits of the hash, the form pages show."""
+        return self.hash[:12]
+
+    def outcome(self, name: str) -> Outcome:
+        """The outcome called `name`; StudyError with the known names otherwise."""
+        return _find(name, {o.name: o for o in self.outcomes}, "outcome", self.id)
+
+    def pilot(self, id: str) -> Pilot:
+        """The pilot with this id; StudyError with the known ids otherwise."""
+        return _find(id, {p.id: p for p in self.pilots}, "pilot", self.id)
+
+    def authority(self, code: str) -> Authority:
+        """The authority with this code; StudyError with the known codes otherwise."""
+        return _find(code, {a.code: a for a in self.authorities}, "authority", self.id)
+
+    def groups(self, outcome_name: str, exclude: bool = True) -> tuple[Group, ...]:
+        """Matched groups of an outcome, in the order of the pilots.
+
+        A pilot without a comparator has no group. With `exclude`, groups that the outcome leaves
+        out (too few cases after embedding, or embedded too late) are dropped too.
+        """
+        outcome = self.outcome(outcome_name)
+        late = outcome.exclude_embedded_from
+        return tuple(
+            Group(p.id, p.la, p.comparators[outcome.group], p.embedding_start, p.embedding_end)
+            for p in self.pilots
+            if p.comparators.get(outcome.group)
+            and not (exclude and p.id in outcome.excluded_pilots)
+            and not (exclude and late is not None and p.embedding_end >= late)
+        )
+
+    def sample(self, outcome_name: str) -> tuple[str, ...]:
+        """Sorted codes of every authority in the groups of an outcome."""
+        groups = self.groups(outcome_name)
+        return tuple(sorted({la for g in groups for la in (g.pilot, *g.comparators)}))
+
+
+def _find(name: str, known: Mapping[str, Any], kind: str, study: str) -> Any:
+    if name not in known:
+        raise StudyError(
+            f"study {study!r} has no {kind} {name!r}; it has {listed(known)}.{nearest(name, known)}"
+        )
+    return known[name]
+
+
+def load_study(path_or_id: str | Path = "synthetic") -> Study:
+    """Read and check a study file.
+
+    Parameters
+    ----------
+    path_or_id : a path to a TOML file, or the name of one in ``data/study`` without its suffix.
+
+    Raises
+    ------
+    StudyError : naming the file, the key path, what was found, what is allowed.
+    """
+    path = _locate(path_or_id)
+    return study_from(parse(path, StudyError), path)
+
+
+def study_from(content: Mapping[str, Any], path: Path) -> Study:
+    """A checked study from parsed content; `path` names it in messages."""
+    top = Section(content, "", tuple(_KEYS), file=path.name, error=StudyError)
+    head = top.section("study", _KEYS["study"])
+    origin = head.text("origin", ("synthetic", "restricted"))
+    made_up = origin == "synthetic"
+    for key in ("truth", "synthetic"):
+        if made_up:
+            top.section(key, _KEYS[key])
+        elif key in content:
+            top.fail(key, "a study with origin 'restricted' cannot have this table; remove it.")
+    start, end = head.day("data_start"), head.day("data_end")
+    if start >= end:
+        head.fail("data_end", f"found {end}; expected a date after data_start ({start}).")
+    authorities = top.sections("authorities", _KEYS["authorities"], _authority)
+    _unique(top, "authorities", "code", [a.code for a in authorities])
+    _unique(top, "authorities", "name", [a.name for a in authorities])
+    pilots = top.sections("pilots", _KEYS["pilots"], _pilot)
+    _check_pilots(top, pilots, authorities, start, end)
+    outcomes = top.sections("outcomes", _KEYS["outcomes"], _outcome)
+    _check_outcomes(top, outcomes, pilots, start, end)
+    settings = _synthetic(top.section("synthetic", _KEYS["synthetic"])) if made_up else None
+    if settings is not None:
+        _check_made_up(top, authorities, settings)
+    return Study(
+        id=head.text("id"),
+        title=head.text("title"),
+        origin=origin,
+        assumption=head.text("assumption"),
+        data_start=start,
+        data_end=end,
+        pilots=pilots,
+        authorities=authorities,
+        outcomes=outcomes,
+        disclosure=_disclosure(top.section("disclosure", _KEYS["disclosure"])),
+        inference=_inference(top.section("inference", _KEYS["inference"])),
+        truth=_truth(top.section("truth", _KEYS["truth"])) if made_up else None,
+        synthetic=settings,
+        path=path,
+        hash=content_hash(content),
+    )
+
+
+_KEYS: Mapping[str, Sequence[str]] = {
+    "study": ("id", "title", "origin", "assumption", "data_start", "data_end"),
+    "pilots": (
+        "id",
+        "la",
+        "waves",
+        "embedding_start",
+        "embedding_end",
+        "delivery_score",
+        "comparators",
+    ),
+    "authorities": ("code", "name", "ofsted", "practice_model"),
+    "outcomes": tuple(f for f in Outcome.__dataclass_fields__),
+    "disclosure": tuple(DisclosureRules.__dataclass_fields__),
+    "inference": tuple(InferenceRules.__dataclass_fields__),
+    "truth": tuple(Truth.__dataclass_fields__),
+    "synthetic": tuple(SyntheticSettings.__dataclass_fields__),
+}
+
+# The options of each outcome's definitions and how each is read.
+_OPTIONS: Mapping[str, Sequence[str]] = {
+    "duration": ("trim",),
+    "rereferral": ("nfa",),
+    "escalation": ("nfa", "second_referral", "prior_start", "short_breaks"),
+    "kinship": ("placements", "legacy_until", "exits", "legal"),
+    "icpc": ("within", "source", "censor"),
+    "nfa_share": ("nfa",),
+    "rereferral_all": (),
+}
+_WORDS: Mapping[str, Sequence[str]] = {
+    "nfa": ("wide", "flag"),
+    "second_referral": ("last", "first"),
+    "prior_start": ("drop", "keep"),
+    "legal": ("care_orders", "all"),
+    "within": ("fewer_than", "at_most"),
+    "source": ("s47", "either"),
+}
+
+
+def _locate(path_or_id: str | Path) -> Path:
+    folder = ROOT / "data" / "study"
+    named = folder / f"{path_or_id}.toml"
+    if named.is_file():
+        return named
+    path = Path(path_or_id)
+    if path.is_file():
+        return path
+    known = sorted(p.stem for p in folder.glob("*.toml"))
+    raise StudyError(
+        f"no study {str(path_or_id)!r}: give a path to a TOML file, or one of {listed(known)} "
+        f"from data/study.{nearest(path_or_id, known)}"
+    )
+
+
+def _code(section: Section, key: str) -> str:
+    code = section.text(key)
+    if not re.fullmatch(r"\d{3}", code):
+        section.refuse(key, code, "a code of three digits in quotes, such as '004'")
+    return code
+
+
+def _authority(s: Section) -> Authority:
+    history = s.sections(
+        "ofsted", ("date", "rating"), lambda r: (r.day("date"), r.text("rating", RATINGS))
+    )
+    days = [day for day, _ in history]
+    for i in range(1, len(days)):
+        if days[i] <= days[i - 1]:
+            s.fail(f"ofsted[{i}].date", f"found {days[i]}; expected a date after {days[i - 1]}.")
+    return Authority(
+        code=_code(s, "code"),
+        name=s.text("name"),
+        ofsted=history,
+        practice_model=s.text("practice_model", PRACTICE_MODELS),
+    )
+
+
+def _pilot(s: Section) -> Pilot:
+    chosen = s.section("comparators", GROUPS)
+    return Pilot(
+        id=s.text("id"),
+        la=_code(s, "la"),
+        waves=s.wholes("waves", (1, 2)),
+        embedding_start=s.day("embedding_start"),
+        embedding_end=s.day("embedding_end"),
+        delivery_score=s.number("delivery_score", 0, 1),
+        comparators=Frozen({g: chosen.texts(g, most=2) for g in GROUPS if g in chosen.data}),
+    )
+
+
+def _outcome(s: Section) -> Outcome:
+    name = s.text("name", OUTCOMES)
+    unit = s.text("unit", tuple(_UNITS))
+    scale = s.whole("scale", 1)
+    if scale != _UNITS[unit]:
+        s.refuse("scale", scale, f"{_UNITS[unit]} where the unit is {unit!r}")
+    definitions = s.section("definitions", DEFINITIONS)
+    late = "exclude_embedded_from"
+    return Outcome(
+        name=name,
+        label=s.text("label"),
+        short_label=s.text("short_label"),
+        chapter=s.text("chapter", CHAPTERS),
+        group=s.text("group", GROUPS),
+        unit=unit,
+        scale=scale,
+        minimum_important_difference=s.number(
+            "minimum_important_difference", 0, 100, open_low=True
+        ),
+        mid_reason=s.text("mid_reason"),
+        window_days=s.whole("window_days", 0, 3660),
+        censor_days=s.whole("censor_days", 0, 3660),
+        censor_date=s.day("censor_date"),
+        pre_rule=s.text("pre_rule", ("window_end", "event_end")),
+        first_year=s.whole("first_year", 1990, 2100),
+        excluded_pilots=s.texts("excluded_pilots"),
+        exclude_embedded_from=s.day(late) if late in s.data else None,
+        elevated_risk=s.flag("elevated_risk"),
+        covariates=s.texts("covariates", COVARIATES),
+        definitions=Frozen(
+            {d: _options(definitions.section(d, _OPTIONS[name]), name) for d in DEFINITIONS}
+        ),
+    )
+
+
+def _options(s: Section, outcome: str) -> Mapping[str, Option]:
+    return Frozen({key: _option(s, key) for key in _OPTIONS[outcome]})
+
+
+def _option(s: Section, key: str) -> Option:
+    if key in _WORDS:
+        return s.text(key, _WORDS[key])
+    if key in ("short_breaks", "censor"):
+        return s.flag(key)
+    if key == "legacy_until":
+        return s.day(key)
+    if key == "placements":
+        return s.texts(key, KINSHIP_PLACEMENTS)
+    if key == "exits":
+        return s.texts(key, KINSHIP_EXITS)
+    # trim: working days above which an assessment is dropped, or a word.
+    expected = "a whole number of working days above 0, or 'fence', or 'none'"
+    value = s.raw(key, expected)
+    if value in ("fence", "none"):
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        s.refuse(key, value, expected)
+    return int(value)
+
+
+def _disclosure(s: Section) -> DisclosureRules:
+    return DisclosureRules(
+        threshold=s.whole("threshold", 1, 1000),
+        rounding_base=s.whole("rounding_base", 1, 1000),
+        minimum_authorities=s.whole("minimum_authorities", 1, 200),
+        source=s.text("source"),
+    )
+
+
+def _inference(s: Section) -> InferenceRules:
+    return InferenceRules(
+        draws=s.whole("draws", 99, 1_000_000),
+        seed=s.whole("seed", 0, 2**63 - 1),
+        level=s.number("level", 0.5, 0.999),
+        matched_primary=s.text("matched_primary", PROCEDURES),
+        matched_secondary=s.text("matched_secondary", PROCEDURES),
+        unmatched_primary=s.text("unmatched_primary", PROCEDURES),
+        unmatched_secondary=s.text("unmatched_secondary", PROCEDURES),
+    )
+
+
+def _by_outcome(s: Section, key: str, low: float, high: float, rate: float) -> Frozen[str, float]:
+    """One number an outcome: `low` to `high` in days, `rate` times that for proportions."""
+    table = s.section(key, OUTCOMES)
+    span = {o: (1.0 if o == "duration" else rate) for o in OUTCOMES}
+    return Frozen({o: table.number(o, low * span[o], high * span[o]) for o in OUTCOMES})
+
+
+def _truth(s: Section) -> Truth:
+    return Truth(effects=_by_outcome(s, "effects", -100, 100, 0.01), note=s.text("note"))
+
+
+def _synthetic(s: Section) -> SyntheticSettings:
+    return SyntheticSettings(
+        authorities=s.whole("authorities", 10, FIRST_REAL_CODE - 1),
+        seed=s.whole("seed", 0, 2**63 - 1),
+        shock_rho=_by_outcome(s, "shock_rho", 0, 0.999, 1),
+        shock_sd=_by_outcome(s, "shock_sd", 0, 50, 0.01),
+    )
+
+
+def _unique(top: Section, table: str, key: str, values: Sequence[str]) -> None:
+    for i, value in enumerate(values):
+        first = values.index(value)
+        if first < i:
+            path = f"{table}[{i}].{key}"
+            top.fail(path, f"{value!r} is already in {table}[{first}]; each may occur once.")
+
+
+def _check_pilots(
+    top: Section,
+    pilots: Sequence[Pilot],
+    authorities: Sequence[Authority],
+    start: date,
+    end: date,
+) -> None:
+    if not pilots:
+        top.fail("pilots", "found none; expected at least one [[pilots]] table.")
+    _unique(top, "pilots", "id", [p.id for p in pilots])
+    _unique(top, "pilots", "la", [p.la for p in pilots])
+    codes = [a.code for a in authorities]
+    own = {p.la for p in pilots}
+    for i, p in enumerate(pilots):
+        here = f"pilots[{i}]"
+        if p.la not in codes:
+            top.fail(f"{here}.la", f"{p.la!r} has no entry in [[authorities]]; add one.")
+        for key in ("embedding_start", "embedding_end"):
+            day = getattr(p, key)
+            if not start < day < end:
+                top.fail(f"{here}.{key}", f"found {day}; expected between {start} and {end}.")
+        if p.embedding_start >= p.embedding_end:
+            top.fail(
+                f"{here}.embedding_end",
+                f"found {p.embedding_end}; expected after embedding_start ({p.embedding_start}).",
+            )
+        for group, chosen in p.comparators.items():
+            for j, code in enumerate(chosen):
+                path = f"{here}.comparators.{group}[{j}]"
+                if code in own:
+                    top.fail(path, f"{code!r} is a pilot and cannot be a comparator.")
+                if code not in codes:
+                    allowed = listed(c for c in codes if c not in own)
+                    top.fail(path, f"{code!r} has no entry in [[authorities]]; known: {allowed}.")
+
+
+def _check_outcomes(
+    top: Section, outcomes: Sequence[Outcome], pilots: Sequence[Pilot], start: date, end: date
+) -> None:
+    names = [o.name for o in outcomes]
+    _unique(top, "outcomes", "name", names)
+    missing = [o for o in OUTCOMES if o not in names]
+    if missing:
+        top.fail("outcomes", f"no entry for {listed(missing)}; all of {listed(OUTCOMES)} needed.")
+    ids = [p.id for p in pilots]
+    for i, o in enumerate(outcomes):
+        for j, pilot in enumerate(o.excluded_pilots):
+            if pilot not in ids:
+                path = f"outcomes[{i}].excluded_pilots[{j}]"
+                top.fail(path, f"found {pilot!r}; expected one of {listed(ids)}.")
+        if not start < o.censor_date <= end:
+            path = f"outcomes[{i}].censor_date"
+            top.fail(path, f"found {o.censor_date}; expected after {start}, at the latest {end}.")
+        if not start.year < o.first_year <= end.year:
+            path = f"outcomes[{i}].first_year"
+            top.fail(path, f"found {o.first_year}; expected from {start.year + 1} to {end.year}.")
+
+
+def _check_made_up(
+    top: Section, authorities: Sequence[Authority], settings: SyntheticSettings
+) -> None:
+    """Made-up authorities must be out of the range of real codes and say that they are made up."""
+    for i, a in enumerate(authorities):
+        if not 1 <= int(a.code) <= settings.authorities:
+            top.fail(
+                f"authorities[{i}].code",
+                f"found {a.code!r}; a synthetic study uses '001' to '{settings.authorities:03d}', "
+                f"because real authorities have codes from {FIRST_REAL_CODE + 1}.",
+            )
+        if not a.name.endswith(" (made up)"):
+            top.fail(
+                f"authorities[{i}].name",
+                f"found {a.name!r}; in a synthetic study every name must end in ' (made up)'.",
+            )
