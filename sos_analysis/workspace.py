@@ -1,0 +1,191 @@
+"""Where things lie, and cells kept by what they rest on.
+
+One place knows the folders, and turns a study and an extract into cells: the build does so for
+every outcome in one run of the engine; an analyst's own choice is computed when asked for. Cells
+are named by the hashes of study, extract, code and choice, so a stale one is never read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sos_analysis.errors import RecordsError
+from sos_analysis.sources import ROOT, code_hash, digest, file_hash
+from sos_analysis.study import DEFINITIONS, OUTCOMES, Study
+
+if TYPE_CHECKING:
+    from sos_analysis.cells import Cells
+
+DATA = ROOT / "data"
+RESULTS = ROOT / "results"
+CELLS = DATA / "cells"
+#: Modules whose code decides what is in a cell.
+CELL_MODULES = ("records.npd", "outcomes", "cells")
+
+
+def extract_folder(study: Study, extract: str | Path | None = None) -> Path:
+    """Folder of the records: the one given, or the study's own under ``data/extract``.
+
+    Raises
+    ------
+    RecordsError : the folder does not exist; says how to make or give one.
+    """
+    folder = Path(extract) if extract else DATA / "extract" / study.id
+    if not folder.is_absolute() and not folder.is_dir():
+        # A notebook's working directory is its own folder; a path may be meant from the root.
+        folder = ROOT / folder
+    if not folder.is_dir():
+        remedy = (
+            "run 'python -m sos_analysis synthesise' to make it"
+            if study.origin == "synthetic" and not extract
+            else "give the folder of the extract with --extract, or the parameter 'extract'"
+        )
+        raise RecordsError(f"no extract at {_shown(folder)}; {remedy}")
+    return folder
+
+
+def extract_hash(folder: Path) -> str:
+    """What identifies an extract.
+
+    The hash of its manifest, which holds the hash of each file; without a manifest, the hash of
+    names, sizes and times of its files (reading gigabytes on each build would be too slow).
+    """
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        return file_hash(manifest)
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return digest(
+        (p.relative_to(folder).as_posix(), f"{p.stat().st_size}:{p.stat().st_mtime_ns}")
+        for p in files
+    )
+
+
+def cells_path(
+    study: Study,
+    folder: Path,
+    outcome: str,
+    definition: str,
+    overrides: Mapping[str, Any] | None = None,
+) -> Path:
+    """Folder that holds the cells of one outcome under one definition."""
+    key = digest(
+        {
+            "study": study.hash,
+            "extract": extract_hash(folder),
+            "code": code_hash(*CELL_MODULES),
+            "overrides": json.dumps(dict(overrides or {}), sort_keys=True, default=str),
+        }
+    )
+    return CELLS / study.id / f"{outcome}-{definition}-{key[:16]}"
+
+
+def build_cells(
+    study: Study,
+    extract: str | Path | None = None,
+    *,
+    outcomes: tuple[str, ...] = OUTCOMES,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Path]:
+    """Cells of every outcome and definition, in one run of the engine.
+
+    Returns
+    -------
+    Mapping of ``"outcome-definition"`` to the file that says which tables belong together, those
+    already there included.
+    """
+    folder = extract_folder(study, extract)
+    wanted = {
+        (outcome, definition): cells_path(study, folder, outcome, definition)
+        for outcome in outcomes
+        for definition in DEFINITIONS
+        if study.groups(outcome, exclude=False)
+    }
+    missing = {key: path for key, path in wanted.items() if not _complete(path)}
+    if missing:
+        _compute(study, folder, missing, {}, progress)
+        _forget_old(set(wanted.values()))
+    return {f"{o}-{d}": path / "meta.json" for (o, d), path in wanted.items()}
+
+
+def cells_for(
+    study: Study,
+    extract: str | Path | None,
+    outcome: str,
+    definition: str,
+    overrides: Mapping[str, Any] | None = None,
+) -> Cells:
+    """Cells of one outcome, from the store where study, extract, code and choice are the same."""
+    from sos_analysis import cells
+
+    folder = extract_folder(study, extract)
+    path = cells_path(study, folder, outcome, definition, overrides)
+    if not _complete(path):
+        _compute(study, folder, {(outcome, definition): path}, overrides or {}, None)
+    return cells.load(path)
+
+
+def _compute(
+    study: Study,
+    folder: Path,
+    wanted: Mapping[tuple[str, str], Path],
+    overrides: Mapping[str, Any],
+    progress: Callable[[str], None] | None,
+) -> None:
+    from sos_analysis import cells
+    from sos_analysis.outcomes import events
+    from sos_analysis.records.npd import open_extract
+
+    tell = progress or (lambda text: None)
+    authorities = sorted(
+        {
+            la
+            for outcome, _ in wanted
+            for g in study.groups(outcome, exclude=False)
+            for la in (g.pilot, *g.comparators)
+        }
+    )
+    tell(f"reading the records of {len(authorities)} authorities")
+    records = open_extract(folder, authorities=authorities)
+    try:
+        for number, ((outcome, definition), path) in enumerate(wanted.items(), start=1):
+            tell(f"{outcome}, {definition} ({number} of {len(wanted)})")
+            rows = events(records, study, outcome, definition, **overrides)
+            made = cells.collapse(
+                rows,
+                study,
+                outcome,
+                covariates=study.outcome(outcome).cell_covariates,
+                meta={
+                    "definition": definition,
+                    "data_hash": extract_hash(folder),
+                    "code_hash": code_hash(*CELL_MODULES),
+                },
+            )
+            cells.save(made, path)
+    finally:
+        records.close()
+
+
+def _complete(path: Path) -> bool:
+    return (path / "meta.json").is_file()
+
+
+def _forget_old(kept: set[Path], most: int = 60) -> None:
+    """Remove the oldest cells of other studies, extracts and code, so the store stays small."""
+    import shutil
+
+    for store in {path.parent for path in kept}:
+        others = [p for p in store.iterdir() if p.is_dir() and p not in kept]
+        others.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+        for path in others[most:]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _shown(path: Path) -> str:
+    try:
+        return path.relative_to(ROOT).as_posix()
+    except ValueError:
+        return str(path)
