@@ -1,0 +1,68 @@
+# `make book` and `make test` set themselves up from nothing: Python 3.11 to 3.13, git, make.
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+BIN    := $(VENV)/bin
+PY     := $(BIN)/python
+# The environment is made anew when what it is made from changes, and only then.
+PINS   := $(shell cat requirements.txt requirements-dev.txt requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
+READY  := $(VENV)/.ready-$(PINS)
+DEV    := $(VENV)/.ready-dev-$(PINS)
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off -c requirements.lock
+
+.PHONY: help book test test-full lint fetch-public verify release clean clean-all
+
+help:
+	@echo "make book          build the report into _build/html (a second run does only what changed)"
+	@echo "make test          all tests that fit in minutes, in a browser too"
+	@echo "make test-full     the slow tests as well"
+	@echo "make lint          style and types"
+	@echo "make fetch-public  download the public statistics"
+	@echo "make verify        compare every number on the pages with the results"
+	@echo "make release       put disclosure-checked results into release/"
+	@echo "make clean         remove what was built; clean-all also removes data and environment"
+	@echo "ARGS=... adds options, as in: make book ARGS='--only rq4_kinship_care'"
+
+book: $(READY)
+	@$(PY) -m sos_analysis build --jobs $(JOBS) $(ARGS)
+
+test: $(DEV)
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not full" $(ARGS)
+
+test-full: $(DEV)
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+lint: $(DEV)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy sos_analysis
+
+fetch-public: $(READY)
+	@$(PY) -m sos_analysis fetch-public $(ARGS)
+
+verify: $(READY)
+	@$(PY) -m sos_analysis verify $(ARGS)
+
+release: $(READY)
+	@$(PY) -m sos_analysis release $(ARGS)
+
+clean:
+	rm -rf _build results book/chapters book/_extra/downloads data/cells
+
+clean-all: clean
+	rm -rf $(VENV) data/extract data/truth data/public
+
+$(PY):
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: try make PYTHON=python3.11" % v)'
+	@echo "making the environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the venv module is missing: apt-get install python3-venv"; exit 1; }
+
+$(READY): | $(PY)
+	@echo "installing the pinned libraries (a minute or two, once)"
+	@$(PIP) -r requirements.txt -e .
+	@rm -f $(VENV)/.ready-* && touch $@
+
+$(DEV): | $(READY)
+	@echo "installing what the tests need (once)"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

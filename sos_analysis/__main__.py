@@ -1,0 +1,221 @@
+"""``python -m sos_analysis``: few verbs, plain errors.
+
+Exit status: 0 all is well; 1 something was found wrong, or a step failed; 2 the request itself
+was wrong (one line on standard error says what, and what is allowed); 130 stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sos_analysis.errors import SosError
+from sos_analysis.steps import Verbosity
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 100, not {text}")
+    return value
+
+
+def _jobs(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 64:
+        raise argparse.ArgumentTypeError(f"must be from 1 to 64, not {text}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sos_analysis",
+        description="Signs of Safety, evaluated again: build the report, or a part of it.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        loudness = made.add_mutually_exclusive_group()
+        loudness.add_argument("--quiet", action="store_true", help="say only what went wrong")
+        loudness.add_argument("--verbose", action="store_true", help="say everything")
+        return made
+
+    def study(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--study",
+            default="synthetic",
+            metavar="ID|FILE",
+            help="study in data/study, or a study file (default: synthetic)",
+        )
+
+    def size(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--scale",
+            type=_positive,
+            default=1.0,
+            help="size of the synthetic extract; 1 is all of England (default)",
+        )
+        made.add_argument("--seed", type=int, help="seed of the synthetic extract")
+
+    build = verb("build", "build the report; only what has changed is run")
+    study(build)
+    size(build)
+    build.add_argument(
+        "--extract", default="", metavar="FOLDER", help="records to use; default: made-up ones"
+    )
+    build.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="CHAPTER",
+        help="this chapter and what it needs; may be given more than once",
+    )
+    build.add_argument(
+        "--jobs",
+        type=_jobs,
+        default=min(2, os.cpu_count() or 1),
+        help="steps at the same time (default: 2)",
+    )
+    build.add_argument(
+        "--public-data",
+        default="",
+        metavar="FOLDER",
+        help="files of public statistics; default: data/public, or else the released results",
+    )
+
+    synthesise = verb("synthesise", "make the synthetic extract")
+    study(synthesise)
+    size(synthesise)
+    synthesise.add_argument(
+        "--out", default="", metavar="FOLDER", help="default: data/extract/<study>"
+    )
+
+    check = verb("check-extract", "say what an extract holds, and what is wrong with it")
+    check.add_argument("folder", metavar="FOLDER")
+
+    fetch = verb("fetch-public", "download the public statistics and check each file")
+    fetch.add_argument("--out", default="", metavar="FOLDER", help="default: data/public")
+
+    release = verb("release", "put disclosure-checked results into a folder, with a log")
+    release.add_argument("--out", default="release", metavar="FOLDER", help="default: release")
+
+    verify = verb("verify", "compare every number on the built pages with the results")
+    verify.add_argument(
+        "--site", default="", metavar="FOLDER", help="built pages (default: _build/html)"
+    )
+    return parser
+
+
+def _verbosity(arguments: argparse.Namespace) -> Verbosity:
+    if arguments.quiet:
+        return "quiet"
+    return "verbose" if arguments.verbose else "normal"
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from sos_analysis.pipeline import Options, build
+
+    return build(
+        Options(
+            study=arguments.study,
+            extract=arguments.extract,
+            only=tuple(arguments.only),
+            jobs=arguments.jobs,
+            scale=arguments.scale,
+            seed=arguments.seed,
+            public_data=arguments.public_data,
+            verbosity=_verbosity(arguments),
+        )
+    )
+
+
+def _synthesise(arguments: argparse.Namespace) -> int:
+    from sos_analysis.pipeline import synthesise
+
+    return synthesise(
+        arguments.study,
+        out=arguments.out,
+        scale=arguments.scale,
+        seed=arguments.seed,
+        verbosity=_verbosity(arguments),
+    )
+
+
+def _check_extract(arguments: argparse.Namespace) -> int:
+    from sos_analysis.records.npd import open_extract
+
+    folder = Path(arguments.folder)
+    if not folder.is_dir():
+        raise SosError(f"no folder {folder}; give the folder that holds the extract's files")
+    with open_extract(folder) as records:
+        for name, table in records.tables.items():
+            print(f"{name:<14} {int(table.count().execute()):>12,} rows".replace(",", " "))
+        problems = list(records.problems)
+    for problem in problems:
+        print(f"problem: {problem}")
+    print(f"{len(problems)} problems" if problems else "no problem found")
+    return 1 if problems else 0
+
+
+def _fetch_public(arguments: argparse.Namespace) -> int:
+    from sos_analysis.records.public_statistics import fetch
+    from sos_analysis.workspace import DATA
+
+    quiet = arguments.quiet
+    folder = Path(arguments.out) if arguments.out else DATA / "public"
+    fetch(folder, progress=(lambda text: None) if quiet else print)
+    print(f"public statistics: {folder}")
+    return 0
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    from sos_analysis.release import release
+
+    for line in release(Path(arguments.out)):
+        if not arguments.quiet:
+            print(line)
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from sos_analysis.verify import verify
+    from sos_analysis.workspace import RESULTS, ROOT
+
+    site = Path(arguments.site) if arguments.site else ROOT / "_build" / "html"
+    report = verify(site, RESULTS)
+    for problem in report.problems:
+        print(f"problem: {problem}")
+    if not arguments.quiet:
+        print(f"{report.pages} pages, {report.numbers} numbers, {len(report.problems)} problems")
+    return 1 if report.problems else 0
+
+
+_VERBS = {
+    "build": _build,
+    "synthesise": _synthesise,
+    "check-extract": _check_extract,
+    "fetch-public": _fetch_public,
+    "release": _release,
+    "verify": _verify,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and give the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _VERBS[arguments.verb](arguments)
+    except SosError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; nothing is half-written, the next build goes on from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""A chapter's notebook: run from its template with parameters, then made ready for the book.
+
+Papermill warns about an unknown parameter and does not look at types; here both are errors.
+The executed notebook appears under its name only when every cell has run. A failed one is kept
+elsewhere, and the last good one stays.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sos_analysis.errors import ParameterError, SosError
+
+# Papermill's own marks, times and random ids, which differ from run to run.
+_CELL_NOISE = ("papermill", "execution", "collapsed")
+_NOT_SHOWN = {"parameters", "injected-parameters"}
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+}
+WORKED_EXAMPLE = "Worked example on made-up data"
+RESTRICTED_RESULTS = "Results on the restricted records"
+
+
+class NotebookError(SosError):
+    """A cell of a chapter's notebook failed."""
+
+
+def template_parameters(template: Path) -> dict[str, tuple[str, Any, str]]:
+    """Parameters a template declares: name to (type, default, help).
+
+    Raises
+    ------
+    ParameterError
+        If the template has no cell tagged `parameters`, or one without a type.
+    """
+    import nbformat
+
+    notebook = nbformat.read(template, as_version=4)
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise ParameterError(
+            f"{template.name}: {len(cells)} cells are tagged 'parameters'; it needs exactly one"
+        )
+    source = cells[0].source
+    lines = source.splitlines()
+    found: dict[str, tuple[str, Any, str]] = {}
+    for node in ast.parse(source).body:
+        if not (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and isinstance(node.annotation, ast.Name)
+            and node.value is not None
+        ):
+            raise ParameterError(
+                f"{template.name}: line {node.lineno} of the parameters cell is not of the form "
+                "'name: type = default  # what it does'"
+            )
+        comment = lines[node.lineno - 1].partition("#")[2].strip()
+        default = ast.literal_eval(node.value)
+        found[node.target.id] = (node.annotation.id, default, comment)
+    return found
+
+
+def check_parameters(template: Path, given: Mapping[str, Any]) -> None:
+    """Reject a parameter the template does not have, or a value of another type.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, what is allowed, and what was given.
+    """
+    known = template_parameters(template)
+    for name, value in given.items():
+        if name not in known:
+            raise ParameterError(
+                f"{template.stem} has no parameter {name!r}; it has: {', '.join(known)}"
+            )
+        wanted = known[name][0]
+        kinds = _TYPES.get(wanted, (object,))
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise ParameterError(
+                f"{template.stem}: parameter {name} must be {wanted}, "
+                f"not {value!r} ({type(value).__name__})"
+            )
+
+
+def _kernel_options() -> dict[str, Any]:
+    """On POSIX the kernel talks through a socket file: no port, and no warning about one."""
+    if os.name != "posix":
+        return {}
+    from jupyter_client.manager import AsyncKernelManager
+
+    class SocketFileKernelManager(AsyncKernelManager):  # type: ignore[misc]
+        """A kernel manager that never opens a TCP port."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**{**options, "transport": "ipc"})
+
+    return {"kernel_manager_class": SocketFileKernelManager}
+
+
+def run_notebook(
+    template: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    *,
+    origin: str = "synthetic",
+    failed: Path | None = None,
+    timeout: int = 1800,
+) -> Path:
+    """Execute a template and put the result, ready for the book, at `output`.
+
+    Parameters
+    ----------
+    template
+        Notebook without outputs, with one cell tagged `parameters`.
+    output
+        Where the executed notebook appears once all cells have run.
+    parameters
+        Values for some or all of its parameters.
+    origin
+        Origin of the results: decides the heading over them.
+    failed
+        Where to keep the notebook if a cell fails; next to `output` if not given.
+    timeout
+        Seconds a cell may take.
+
+    Raises
+    ------
+    ParameterError
+        On an unknown parameter or a wrong type.
+    NotebookError
+        If a cell fails or takes too long; names the cell and the error.
+    """
+    import nbformat
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    check_parameters(template, parameters)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f".{output.stem}.{os.getpid()}.tmp.ipynb")
+    keep = failed or output.with_name(f"{output.stem}.failed.ipynb")
+    try:
+        papermill.execute_notebook(
+            str(template),
+            str(temporary),
+            dict(parameters),
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            log_output=False,
+            execution_timeout=timeout,
+            cwd=str(template.parent),
+            **_kernel_options(),
+        )
+        notebook = nbformat.read(temporary, as_version=4)
+        prepare(notebook, name=template.stem, origin=origin)
+        nbformat.write(notebook, temporary)
+        os.replace(temporary, output)
+    except papermill.PapermillExecutionError as error:
+        _keep(temporary, keep)
+        raise NotebookError(
+            f"{template.name}, cell {error.cell_index}: {error.ename}: {error.evalue} "
+            f"(the notebook as far as it ran: {_shown(keep)})"
+        ) from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        _keep(temporary, keep)
+        what = "took too long" if isinstance(error, CellTimeoutError) else "lost its kernel"
+        raise NotebookError(
+            f"{template.name}: a cell {what} (limit {timeout} s; "
+            f"the notebook as far as it ran: {_shown(keep)})"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    keep.unlink(missing_ok=True)
+    return output
+
+
+def _keep(temporary: Path, keep: Path) -> None:
+    if temporary.exists():
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(temporary, keep)
+
+
+def _shown(path: Path) -> str:
+    return f"{path.parent.parent.name}/{path.parent.name}/{path.name}"
+
+
+def prepare(notebook: Any, *, name: str, origin: str) -> Any:
+    """Make an executed notebook ready for the book, in place.
+
+    Hides the parameter cells and all code on the page (the download keeps them), puts the
+    heading that fits the origin, and takes out what differs from run to run.
+    """
+    for number, cell in enumerate(notebook.cells):
+        tags = list(cell.metadata.get("tags", []))
+        if _NOT_SHOWN & set(tags) and "remove-cell" not in tags:
+            tags.append("remove-cell")
+        for key in _CELL_NOISE:
+            cell.metadata.pop(key, None)
+        cell.metadata.pop("tags", None)
+        if tags:
+            cell.metadata["tags"] = tags
+        if "injected-parameters" in tags:
+            cell["id"] = "injected-parameters"
+        if not cell.get("id"):
+            cell["id"] = f"cell-{number}"
+        if cell.cell_type == "markdown" and origin == "restricted":
+            cell.source = re.sub(
+                rf"^(#+ ){re.escape(WORKED_EXAMPLE)}$",
+                rf"\g<1>{RESTRICTED_RESULTS}",
+                cell.source,
+                flags=re.MULTILINE,
+            )
+    notebook.metadata = type(notebook.metadata)(
+        {
+            "kernelspec": {
+                "display_name": "Python 3 (ipykernel)",
+                "language": "python",
+                "name": "python3",
+            },
+            "language_info": {"name": "python"},
+            "mystnb": {"remove_code_source": True},
+            "sos": {"chapter": name, "origin": origin},
+        }
+    )
+    return notebook

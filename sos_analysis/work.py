@@ -1,0 +1,217 @@
+"""The tasks of the build, each run in a process of its own by `sos_analysis.steps`.
+
+``python -m sos_analysis.work TASK`` reads keyword arguments as JSON from standard input. It says
+how far it is in lines that start with ``@progress``, and ends with ``@answer`` (files made, one
+line about them) or ``@error`` (one line). Everything else printed goes to the step's log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sos_analysis.errors import SosError
+from sos_analysis.sources import ROOT
+
+Answer = dict[str, Any]
+_TASKS: dict[str, Callable[..., Answer]] = {}
+
+
+def _task(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    _TASKS[function.__name__] = function
+    return function
+
+
+def _progress(text: str) -> None:
+    print("@progress " + " ".join(str(text).split()), flush=True)
+
+
+@_task
+def extract(study: str, out: str, truth: str, scale: float, seed: int | None) -> Answer:
+    """Make the synthetic extract of a study."""
+    from sos_analysis.records.synthetic import generate
+    from sos_analysis.study import load_study
+
+    manifest = generate(
+        load_study(study), Path(out), Path(truth), scale=scale, seed=seed, progress=_progress
+    )
+    rows = dict(manifest.rows)
+    authorities = rows.pop("authorities", 0)
+    referrals = sum(count for name, count in rows.items() if name.startswith("cin"))
+    text = f"{authorities} made-up authorities, {referrals:,} referral rows at scale {scale:g}"
+    files = [str(Path(out) / name) for name in manifest.files]
+    return {"outputs": files, "summary": text.replace(",", " ")}
+
+
+@_task
+def cells(study: str, extract: str, outcomes: list[str]) -> Answer:
+    """Collapse the records to cells for all outcomes and definitions."""
+    from sos_analysis.study import load_study
+    from sos_analysis.workspace import build_cells
+
+    made = build_cells(
+        load_study(study), extract or None, outcomes=tuple(outcomes), progress=_progress
+    )
+    return {"outputs": [str(path) for path in made.values()], "summary": f"{len(made)} sets"}
+
+
+@_task
+def facts(out: str, study: str) -> Answer:
+    """Published findings, programme facts and design quantities as claims."""
+    from sos_analysis import chapters
+
+    result = chapters.facts(study=study)
+    result.save(Path(out))
+    return {"summary": f"{len(result.claims)} facts"}
+
+
+@_task
+def estimate(chapter: str, parameters: dict[str, Any], out: str) -> Answer:
+    """Compute a chapter's results and keep them."""
+    from sos_analysis import chapters
+
+    result = chapters.chapter(chapter, **parameters)
+    result.save(Path(out))
+    return {"summary": f"{result.origin}, {len(result.claims)} numbers"}
+
+
+@_task
+def notebook(
+    template: str, out: str, failed: str, parameters: dict[str, Any], result: str
+) -> Answer:
+    """Execute a chapter's notebook."""
+    from sos_analysis.notebooks import run_notebook
+
+    origin = json.loads(Path(result).read_text("utf-8"))["origin"]
+    run_notebook(Path(template), Path(out), parameters, origin=str(origin), failed=Path(failed))
+    return {}
+
+
+@_task
+def downloads(results: str, chapters: list[str], notebooks: str, out: str) -> Answer:
+    """A CSV file for each table and figure, the results file and the executed notebook."""
+    from sos_analysis.results import ChapterResult
+
+    folder = Path(out)
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    count = 0
+    try:
+        for name in chapters:
+            stored = Path(results) / f"{name}.json"
+            if not stored.is_file():
+                continue
+            result = ChapterResult.load(stored)
+            target = staging / name
+            target.mkdir(parents=True)
+            for key, item in [*result.tables.items(), *result.figures.items()]:
+                path = target / f"{key}.csv"
+                if path.exists():  # a figure of the same name as a table holds other data
+                    path = target / f"{key}_figure.csv"
+                path.write_text(item.to_csv(), encoding="utf-8", newline="\n")
+                count += 1
+            shutil.copyfile(stored, target / f"{name}.json")
+            executed = Path(notebooks) / f"{name}.ipynb"
+            if executed.is_file():
+                shutil.copyfile(executed, target / f"{name}.ipynb")
+        staging.mkdir(parents=True, exist_ok=True)
+        replace_folder(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    files = [str(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {"outputs": files, "summary": f"{count} CSV files"}
+
+
+@_task
+def book(out: str, work: str) -> Answer:
+    """Build the pages; the site changes only if they are without a warning."""
+    staging = Path(work)
+    staging.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "jupyter_book", "build", str(ROOT)),
+        *("-W", "--keep-going", "--path-output", str(staging)),
+    ]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    warnings: list[str] = []
+    assert process.stdout is not None
+    for raw in process.stdout:
+        text = re.sub(r"\x1b\[[0-9;]*m", "", raw.rstrip("\n"))
+        print(text)
+        if re.search(r"\b(WARNING|ERROR|Error|Exception):", text):
+            warnings.append(text.replace(f"{ROOT}{os.sep}", ""))
+        elif match := re.match(r"(reading sources|writing output)\.*\s*\[\s*(\d+)%\]", text):
+            _progress(f"{match[1]} {match[2]} %")
+    made = staging / "_build" / "html"
+    if process.wait() != 0 or not (made / "index.html").is_file():
+        first = warnings[0] if warnings else "see the log"
+        raise SosError(f"{len(warnings)} warnings; the first: {first}")
+    site = Path(out)
+    copy = site.with_name(f".{site.name}.{os.getpid()}.tmp")
+    shutil.rmtree(copy, ignore_errors=True)
+    try:
+        shutil.copytree(made, copy)
+        replace_folder(copy, site)
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+    pages = len(list(site.rglob("*.html")))
+    files = [str(path) for path in sorted(site.rglob("*")) if path.is_file()]
+    return {"outputs": files, "summary": f"{pages} pages"}
+
+
+def replace_folder(new: Path, old: Path) -> None:
+    """Put a finished folder in the place of another; never a mixture of the two."""
+    aside = old.with_name(f".{old.name}.{os.getpid()}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    old.parent.mkdir(parents=True, exist_ok=True)
+    if old.exists():
+        os.replace(old, aside)
+    os.replace(new, old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def main() -> int:
+    """Run the task named on the command line."""
+
+    def stop(signum: int, frame: Any) -> None:
+        # As an exception, so that temporary files go and a notebook's kernel is shut down.
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    name = sys.argv[1]
+    try:
+        answer = _TASKS[name](**json.load(sys.stdin))
+    except KeyboardInterrupt:
+        return 130
+    except SosError as error:
+        print("@error " + json.dumps(" ".join(str(error).split())), flush=True)
+        return 2
+    except Exception as error:
+        traceback.print_exc(file=sys.stdout)
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        print("@error " + json.dumps(text[:500]), flush=True)
+        return 1
+    with contextlib.suppress(BrokenPipeError):
+        print("@answer " + json.dumps(answer), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
