@@ -59,8 +59,6 @@ FIRST_REAL_CODE = 200
 
 _UNITS = {"working days": 1, "per 100": 100}
 
-Option = int | str | bool | date | tuple[str, ...]
-
 
 @dataclass(frozen=True)
 class Pilot:
@@ -126,7 +124,7 @@ class Outcome:
     exclude_embedded_from: date | None
     elevated_risk: bool
     covariates: tuple[str, ...]
-    definitions: Mapping[str, Mapping[str, Option]]
+    definitions: Mapping[str, Mapping[str, Any]]
 
     @property
     def cell_covariates(self) -> tuple[str, ...]:
@@ -445,11 +443,11 @@ def _outcome(s: Section) -> Outcome:
     )
 
 
-def _options(s: Section, outcome: str) -> Mapping[str, Option]:
+def _options(s: Section, outcome: str) -> Mapping[str, Any]:
     return Frozen({key: _option(s, key) for key in _OPTIONS[outcome]})
 
 
-def _option(s: Section, key: str) -> Option:
+def _option(s: Section, key: str) -> Any:
     if key in _WORDS:
         return s.text(key, _WORDS[key])
     if key in ("short_breaks", "censor"):
