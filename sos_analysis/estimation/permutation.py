@@ -1,0 +1,579 @@
+"""Randomisation inference that respects how a design was built.
+
+`slot_permutation` is for matched groups whose comparators may serve several treated clusters. Each
+distinct cluster of the design is a role: its slots (group, treated or not), their dates and their
+weights. Roles stay as they are; which cluster's series fills which role is permuted. Shared
+comparators, unequal weights and staggered dates are therefore the same in every draw.
+
+`ri_t` is for panels without matching: whole adoption-date vectors are permuted over clusters.
+
+Both compare studentised statistics (Janssen 1997; Wu and Ding 2021; MacKinnon and Webb 2020), and
+both give intervals by inversion under a constant effect, taking out of every series its own
+hypothesised effect through its own exposure.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frames import CellTable, Floats, FrameError, Ints, covariate_columns, dummies, pair_codes
+from .inversion import TIE, InferenceResult, Inversion, report
+
+Studentise = Literal["crv1", "crv3"]
+
+
+class Series(Protocol):
+    """Every cluster's series in every place of a design: what `comparison.series` gives.
+
+    L clusters `las`; S places, each a position in `groups` (`place_group`) and an event time
+    (`place_time`). `n` (individuals), `mean` (their mean outcome) and `exposure` (their mean share
+    of the cluster's own treatment) are L x S; the last two are NaN where n is 0.
+    """
+
+    @property
+    def las(self) -> Sequence[str]: ...
+    @property
+    def groups(self) -> Sequence[str]: ...
+    @property
+    def place_group(self) -> Ints: ...
+    @property
+    def place_time(self) -> Ints: ...
+    @property
+    def n(self) -> NDArray[Any]: ...
+    @property
+    def mean(self) -> Floats: ...
+    @property
+    def exposure(self) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class SlotSeries:
+    """A plain `Series`."""
+
+    las: Sequence[str]
+    groups: Sequence[str]
+    place_group: Ints
+    place_time: Ints
+    n: NDArray[Any]
+    mean: Floats
+    exposure: Floats
+
+
+@dataclass(frozen=True)
+class SlotDesign:
+    """Slot-period rows of a design (M rows) with fixed weights, and the series laid over them.
+
+    Attributes
+    ----------
+    las : tuple of str
+        Roles, each named after the cluster that really holds it, sorted (R).
+    role, window, slot, group_period : integer arrays, length M
+        Role of the row, its window in the series, and its fixed effects.
+    treated, post : float arrays, length M
+    period : integer array, length M
+    weight : float array, length M
+        Sum of n x weight of the cells of that slot and period.
+    y, exposure : arrays, R x S
+        Filled series (see `fill`), rows in the order of `las`.
+    filled : int
+        Cluster-windows without individuals that had to be filled in.
+    """
+
+    las: tuple[str, ...]
+    role: Ints
+    window: Ints
+    slot: Ints
+    group_period: Ints
+    treated: Floats
+    post: Floats
+    period: Ints
+    weight: Floats
+    y: Floats
+    exposure: Floats
+    filled: int
+
+    def where(self, rows: np.ndarray) -> SlotDesign:
+        """The same design on some of its rows (boolean array, length M)."""
+        return SlotDesign(
+            self.las,
+            self.role[rows],
+            self.window[rows],
+            self.slot[rows],
+            self.group_period[rows],
+            self.treated[rows],
+            self.post[rows],
+            self.period[rows],
+            self.weight[rows],
+            self.y,
+            self.exposure,
+            self.filled,
+        )
+
+
+def fill(values: Floats, n: Floats) -> Floats:
+    """Replace cluster-windows without individuals by cluster mean plus window mean.
+
+    The additive fit is by least squares over the windows with individuals, weighted by n. It
+    treats all clusters alike, so series that were exchangeable remain so, and the data's own
+    statistic never uses a filled value: its slots have individuals wherever they have weight. It
+    is linear in `values`, so filling y - tau D equals filling y and D apart.
+
+    Parameters
+    ----------
+    values, n : arrays, L x S
+    """
+    missing = n <= 0
+    if not missing.any():
+        return values
+    if missing.all(axis=1).any():
+        raise FrameError("a cluster has no individuals in any window; leave it out of the design")
+    rows, columns = values.shape
+    la, window = (index.reshape(-1) for index in np.indices(values.shape))
+    seen = ~missing.reshape(-1)
+    design = np.zeros((rows * columns, rows + columns))
+    design[np.arange(rows * columns), la] = 1.0
+    design[np.arange(rows * columns), rows + window] = 1.0
+    root = np.sqrt(n.reshape(-1)[seen])
+    target = np.where(missing, 0.0, values).reshape(-1)[seen]
+    fitted = design @ np.linalg.lstsq(design[seen] * root[:, None], target * root, rcond=None)[0]
+    return np.where(missing, fitted.reshape(values.shape), values)
+
+
+def slot_design(table: CellTable, series: Series) -> SlotDesign:
+    """Lay all series over the slots of a matched design.
+
+    Raises
+    ------
+    FrameError
+        A cluster or a window of the design is not in the series.
+    """
+    position = {str(la): i for i, la in enumerate(series.las)}
+    absent = [la for la in table.las if la not in position]
+    if absent:
+        raise FrameError(f"no series for the cluster(s) {', '.join(absent)} of the design")
+    places = zip(series.place_group, series.place_time, strict=True)
+    windows = {(str(series.groups[int(g)]), int(k)): s for s, (g, k) in enumerate(places)}
+    keys = np.stack([table.group, table.la, table.period, table.treated, table.post], axis=1)
+    rows, index = np.unique(keys.astype(np.int64), axis=0, return_inverse=True)
+    weight = np.bincount(index.reshape(-1), table.w, minlength=len(rows)).astype(np.float64)
+    wanted = [(table.groups[g], int(k)) for g, k in rows[:, [0, 2]]]
+    lost = sorted({f"{g} at {k}" for g, k in wanted if (g, k) not in windows})
+    if lost:
+        raise FrameError(f"no series for the window(s) {', '.join(lost)} of the design")
+    order = np.array([position[la] for la in table.las])
+    used = np.array(sorted({windows[key] for key in wanted}))
+    renumber = {int(s): i for i, s in enumerate(used)}
+    n = np.asarray(series.n, dtype=float)[np.ix_(order, used)]
+    y = np.asarray(series.mean, dtype=float)[np.ix_(order, used)]
+    exposure = np.asarray(series.exposure, dtype=float)[np.ix_(order, used)]
+    return SlotDesign(
+        las=table.las,
+        role=rows[:, 1],
+        window=np.array([renumber[windows[key]] for key in wanted]),
+        slot=pair_codes(rows[:, 0], rows[:, 1]),
+        group_period=pair_codes(rows[:, 0], rows[:, 2]),
+        treated=rows[:, 3].astype(float),
+        post=rows[:, 4].astype(float),
+        period=rows[:, 2],
+        weight=weight,
+        y=fill(y, n),
+        exposure=fill(exposure, n),
+        filled=int((n <= 0).sum()),
+    )
+
+
+def _maps(design: SlotDesign, x: Floats, studentise: Studentise, tested: int) -> Floats:
+    """Linear maps from slot-period outcomes to coefficients and their cluster influences.
+
+    Returns an array ((1 + R) q) x M: q coefficients, then for each role its influence on them
+    (CRV1: score times bread; CRV3: change when the role is left out), q = `tested`.
+    """
+    roles, m = len(design.las), len(design.weight)
+    effects = np.hstack(
+        [_indicators(design.slot), _indicators(design.group_period), np.empty((m, 0))]
+    )
+
+    def solve(w: Floats) -> tuple[Floats, Floats, Floats]:
+        root = np.sqrt(w)[:, None]
+        hat = np.linalg.pinv(effects * root, rcond=1e-10) * root.T
+        annihilator = np.eye(m) - effects @ hat
+        residual = annihilator @ x
+        gram = residual.T @ (w[:, None] * residual)
+        if np.linalg.matrix_rank(gram, tol=1e-9 * max(gram.max(), 1e-300), hermitian=True) < len(
+            gram
+        ):
+            return np.full((x.shape[1], m), np.nan), annihilator, residual
+        return np.linalg.solve(gram, residual.T * w), annihilator, residual
+
+    coefficient, annihilator, residual = solve(design.weight)
+    if np.isnan(coefficient).any():
+        raise FrameError("the effect is not identified in the slots of this design")
+    blocks = [coefficient[:tested]]
+    for r in range(roles):
+        mine = design.role == r
+        if studentise == "crv1":
+            own = np.where(mine, coefficient[:tested], 0.0)
+            blocks.append(own @ annihilator - (own @ residual) @ coefficient)
+        else:
+            without, _, _ = solve(np.where(mine, 0.0, design.weight))
+            if np.isnan(without).any():
+                raise FrameError(
+                    f"leaving out {design.las[r]!r} leaves the effect unidentified; "
+                    "use studentise='crv1'"
+                )
+            blocks.append(np.sqrt((roles - 1) / roles) * (without - coefficient)[:tested])
+    return np.vstack(blocks)
+
+
+def _indicators(codes: Ints) -> Floats:
+    return (codes[:, None] == np.unique(codes)[None, :]).astype(float)
+
+
+def _over_roles(design: SlotDesign, maps: Floats, values: Floats) -> Floats:
+    """What each cluster's series adds to each statistic when it fills each role: R x R x stats."""
+    roles = len(design.las)
+    out = np.zeros((roles, roles, len(maps)))
+    for r in range(roles):
+        mine = np.flatnonzero(design.role == r)
+        out[r] = values[:, design.window[mine]] @ maps[:, mine].T
+    return out
+
+
+def _apply(table: Floats, fillings: Ints) -> Floats:
+    """Sum a roles x clusters x stats table along each filling (B x R): B x stats."""
+    out = np.zeros((len(fillings), table.shape[2]))
+    for r in range(table.shape[0]):
+        out += table[r].take(fillings[:, r], axis=0)
+    return out
+
+
+def arrangements(strata: Ints, draws: int, seed: int) -> tuple[Ints, bool]:
+    """Permutations of positions that keep strata, B x R, and whether they are all that exist.
+
+    All of them (the identity first) where there are no more than `draws`; otherwise `draws` random
+    ones, to which the identity is added by the p-value's 1 + count rule.
+    """
+    sizes = np.bincount(np.unique(strata, return_inverse=True)[1])
+    total = math.prod(math.factorial(int(s)) for s in sizes)
+    members = [np.flatnonzero(strata == s) for s in np.unique(strata)]
+    if total <= draws:
+        out = np.empty((total, len(strata)), dtype=np.int64)
+        every = itertools.product(*(itertools.permutations(m) for m in members))
+        for row, parts in enumerate(every):
+            for m, part in zip(members, parts, strict=True):
+                out[row, m] = part
+        return out, True
+    rng = np.random.default_rng(seed)
+    out = np.tile(np.arange(len(strata)), (draws, 1))
+    for m in members:
+        out[:, m] = rng.permuted(np.tile(m, (draws, 1)), axis=1)
+    return out, False
+
+
+def _strata_codes(strata: Mapping[str, object] | None, las: Sequence[str]) -> Ints:
+    if strata is None:
+        return np.zeros(len(las), dtype=np.int64)
+    lost = [la for la in las if la not in strata]
+    if lost:
+        raise FrameError(f"no stratum for the cluster(s) {', '.join(lost)}")
+    return np.unique([str(strata[la]) for la in las], return_inverse=True)[1].astype(np.int64)
+
+
+def slot_inversion(
+    design: SlotDesign,
+    *,
+    draws: int = 9999,
+    seed: int,
+    studentise: Studentise = "crv1",
+    strata: Mapping[str, object] | None = None,
+) -> Inversion:
+    """The slot permutation of the effect of treated x post at every hypothesised value."""
+    maps = _maps(design, (design.treated * design.post)[:, None], studentise, 1)
+    fillings, exact = arrangements(_strata_codes(strata, design.las), draws, seed)
+    together = np.concatenate(
+        [_over_roles(design, maps, design.y), _over_roles(design, maps, design.exposure)], axis=2
+    )
+    identity = np.arange(len(design.las))[None, :]
+
+    def five(rows: Ints) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        stats = _apply(together, rows)
+        k = len(maps)
+        iy, id_ = stats[:, 1:k], stats[:, k + 1 :]
+        dot = "bg,bg->b"
+        return (
+            stats[:, 0],
+            stats[:, k],
+            np.einsum(dot, iy, iy),
+            np.einsum(dot, iy, id_),
+            np.einsum(dot, id_, id_),
+        )
+
+    a, c, v0, v1, v2 = five(fillings)
+    seen = tuple(float(part[0]) for part in five(identity))
+    return Inversion(a, c, v0, v1, v2, (seen[0], seen[1], seen[2], seen[3], seen[4]), not exact)
+
+
+def slot_permutation(
+    table: CellTable,
+    series: Series,
+    *,
+    draws: int = 9999,
+    seed: int,
+    studentise: Studentise = "crv1",
+    strata: Mapping[str, object] | None = None,
+    null: float = 0.0,
+    level: float = 0.95,
+) -> InferenceResult:
+    """Permute which cluster's series fills each role of a matched design.
+
+    The statistic is the coefficient on treated x post in weighted least squares of slot-period
+    means on group x cluster and group x period effects, with the design's fixed weights, divided
+    by its standard error over roles.
+
+    Parameters
+    ----------
+    table : CellTable
+        The matched sample: it fixes roles, dates and weights.
+    series : Series
+        Outcome, individuals and own exposure of every cluster in every window.
+    draws, seed
+        Random permutations, unless all there are number no more than `draws`.
+    studentise : {"crv1", "crv3"}
+    strata : mapping of cluster to stratum, optional
+        Permute inside strata only (for instance by size).
+    null : float
+        Hypothesised constant effect for the reported p-value.
+
+    Raises
+    ------
+    FrameError
+        See `slot_design`.
+    """
+    design = slot_design(table, series)
+    inversion = slot_inversion(design, draws=draws, seed=seed, studentise=studentise, strata=strata)
+    notes: tuple[str, ...] = ()
+    if design.filled:
+        share = design.filled / design.y.size
+        notes = (
+            f"{design.filled} of {design.y.size} cluster-windows ({100 * share:.1f} %) had no "
+            "individuals and were filled by cluster mean plus window mean in permuted draws",
+        )
+    return report("slot permutation", inversion, null=null, level=level, notes=notes)
+
+
+def slot_joint(
+    design: SlotDesign,
+    x: Floats,
+    *,
+    tested: int,
+    draws: int = 9999,
+    seed: int,
+    strata: Mapping[str, object] | None = None,
+) -> tuple[float, float, bool]:
+    """Slot permutation of the hypothesis that the first `tested` coefficients on x are zero.
+
+    Parameters
+    ----------
+    x : array, M x q
+        Regressors of slot-period rows.
+
+    Returns
+    -------
+    (Wald statistic with CRV1 and no factor, p-value, whether draws are exhaustive)
+    """
+    maps = _maps(design, x, "crv1", tested)
+    fillings, exact = arrangements(_strata_codes(strata, design.las), draws, seed)
+    over = _over_roles(design, maps, design.y)
+
+    def wald(rows: Ints) -> Floats:
+        stats = _apply(over, rows)
+        beta = stats[:, :tested]
+        influence = stats[:, tested:].reshape(len(rows), -1, tested)
+        variance = np.einsum("bgi,bgj->bij", influence, influence, optimize=True)
+        inverse = np.linalg.pinv(variance, rcond=1e-10, hermitian=True)
+        return np.asarray(np.einsum("bi,bij,bj->b", beta, inverse, beta))
+
+    seen = float(wald(np.arange(len(design.las))[None, :])[0])
+    drawn = wald(fillings)
+    count = int(np.count_nonzero(drawn >= seen * (1 - TIE)))
+    return seen, count / len(drawn) if exact else (1 + count) / (1 + len(drawn)), exact
+
+
+# ---------------------------------------------------------------------------------------------
+# Panels without matching
+
+
+def adoption(table: CellTable) -> tuple[Ints, Floats]:
+    """Exposure of each cluster in each period: (periods (T), array L x T).
+
+    Where a cluster has no row in a period its last known exposure is carried forward, and before
+    its first row it is unexposed.
+    """
+    periods, time = np.unique(table.period, return_inverse=True)
+    known = np.full((len(table.las), len(periods)), np.nan)
+    known[table.la, time] = table.exposure
+    known[np.isnan(known[:, 0]), 0] = 0.0
+    for t in range(1, len(periods)):
+        known[:, t] = np.where(np.isnan(known[:, t]), known[:, t - 1], known[:, t])
+    return periods, known
+
+
+def _multisets(codes: Ints, groups: list[Ints]) -> Iterator[Ints]:
+    """All distinct ways to deal the types held inside each group of positions."""
+
+    def deal(positions: Ints, types: list[int]) -> Iterator[list[tuple[int, int]]]:
+        if len(set(types)) == 1:
+            yield [(int(p), types[0]) for p in positions]
+            return
+        rarest = min(set(types), key=lambda t: (types.count(t), t))
+        rest = [t for t in types if t != rarest]
+        for chosen in itertools.combinations(positions.tolist(), types.count(rarest)):
+            left = np.array([p for p in positions.tolist() if p not in chosen], dtype=np.int64)
+            for tail in deal(left, rest):
+                yield [(p, rarest) for p in chosen] + tail
+
+    for parts in itertools.product(*(list(deal(g, codes[g].tolist())) for g in groups)):
+        out = codes.copy()
+        for p, t in itertools.chain.from_iterable(parts):
+            out[p] = t
+        yield out
+
+
+def _distinct(codes: Ints, groups: list[Ints]) -> int:
+    total = 1
+    for g in groups:
+        counts = np.unique(codes[g], return_counts=True)[1]
+        total *= math.factorial(len(g)) // math.prod(math.factorial(int(c)) for c in counts)
+    return total
+
+
+def ri_inversion(
+    table: CellTable,
+    *,
+    draws: int = 9999,
+    seed: int,
+    strata: Mapping[str, object] | None = None,
+    studentised: bool = True,
+) -> tuple[Inversion, int]:
+    """Randomisation inference for a panel at every hypothesised value.
+
+    Returns the inversion and the number of distinct assignments that exist.
+    """
+    if len(table.groups) > 1:
+        raise FrameError(
+            "ri_t permutes adoption dates over clusters of one panel; for matched groups use "
+            "slot_permutation"
+        )
+    periods, own = adoption(table)
+    size, time = len(table.las), np.searchsorted(periods, table.period)
+    indicator = (time[:, None] == np.arange(len(periods))[None, :]).astype(float)
+    names, covariates = covariate_columns(table)
+    del names
+    x = np.hstack([dummies(time, [str(p) for p in periods], "period")[1], covariates])
+    k, t = x.shape[1], len(periods)
+    ee, ex, ey = np.zeros((size, t, t)), np.zeros((size, t, k)), np.zeros((size, t))
+    xx, xy = np.zeros((size, k, k)), np.zeros((size, k))
+    for g in range(size):
+        rows = table.la == g
+        w, block = table.w[rows], np.hstack([indicator[rows], x[rows], table.y[rows][:, None]])
+        block = block - (w @ block) / w.sum()
+        moments = (block * w[:, None]).T @ block
+        ee[g], ex[g], ey[g] = moments[:t, :t], moments[:t, t:-1], moments[:t, -1]
+        xx[g], xy[g] = moments[t:-1, t:-1], moments[t:-1, -1]
+    inverse = np.linalg.pinv(xx.sum(axis=0), rcond=1e-10, hermitian=True)
+
+    kinds, code = np.unique(own, axis=0, return_inverse=True)
+    code = code.reshape(-1).astype(np.int64)
+    f = np.einsum("ltk,jt->ljk", ex, kinds)
+    q = np.einsum("jt,lts,js->lj", kinds, ee, kinds, optimize=True)
+    # Two outcomes: the data, and each cluster's own exposure (what a unit effect adds to them).
+    targets = []
+    for e_part, x_part in (
+        (ey, xy),
+        (np.einsum("lts,ls->lt", ee, own), np.einsum("ltk,lt->lk", ex, own)),
+    ):
+        delta = inverse @ x_part.sum(axis=0)
+        targets.append((e_part @ kinds.T - f @ delta, x_part - xx @ delta))
+    flat = xx.reshape(size, k * k).T
+
+    def five(assigned: Ints) -> tuple[Floats, ...]:
+        rows = np.arange(size)[None, :]
+        fs, qs = f[rows, assigned], q[rows, assigned]
+        gamma = fs.sum(axis=1) @ inverse
+        bottom = qs.sum(axis=1) - np.einsum("bk,bk->b", gamma, fs.sum(axis=1))
+        square = (gamma[:, :, None] * gamma[:, None, :]).reshape(len(gamma), -1) @ flat
+        spread = qs - 2 * np.einsum("bk,blk->bl", gamma, fs) + square
+        out, influence = [], []
+        for pu, xu in targets:
+            chosen = pu[rows, assigned]
+            beta = chosen.sum(axis=1) / bottom
+            out.append(beta)
+            influence.append((chosen - gamma @ xu.T - beta[:, None] * spread) / bottom[:, None])
+        first, second = influence
+        if not studentised:
+            flat_variance = np.full(len(bottom), 1.0)
+            return (*out, flat_variance, 0 * flat_variance, 0 * flat_variance)
+        dot = "bl,bl->b"
+        return (
+            *out,
+            np.einsum(dot, first, first),
+            np.einsum(dot, first, second),
+            np.einsum(dot, second, second),
+        )
+
+    layers = _strata_codes(strata, table.las)
+    groups = [np.flatnonzero(layers == layer) for layer in np.unique(layers)]
+    total = _distinct(code, groups)
+    if total <= draws:
+        assigned = np.array(list(_multisets(code, groups)))
+    else:
+        rng = np.random.default_rng(seed)
+        assigned = np.tile(code, (draws, 1))
+        for members in groups:
+            assigned[:, members] = rng.permuted(np.tile(code[members], (draws, 1)), axis=1)
+    # Slices keep the clusters x columns gather below about 50 MB.
+    step = max(1, int(6e6 / (size * max(k, 1))))
+    parts = [five(assigned[i : i + step]) for i in range(0, len(assigned), step)]
+    a, c, v0, v1, v2 = (np.concatenate([p[i] for p in parts]) for i in range(5))
+    seen = [float(v[0]) for v in five(code[None, :])]
+    inversion = Inversion(
+        a, c, v0, v1, v2, (seen[0], seen[1], seen[2], seen[3], seen[4]), total > draws
+    )
+    return inversion, total
+
+
+def ri_t(
+    table: CellTable,
+    *,
+    draws: int = 9999,
+    seed: int,
+    strata: Mapping[str, object] | None = None,
+    studentised: bool = True,
+    null: float = 0.0,
+    level: float = 0.95,
+) -> InferenceResult:
+    """Randomisation inference for a panel: permute whole adoption-date vectors over clusters.
+
+    The statistic is the coefficient on exposure with cluster and period effects (and covariates),
+    divided by its CRV1 standard error unless `studentised` is False. Weights and covariates stay
+    with their cluster. All distinct assignments are enumerated where they number no more than
+    `draws`; the smallest attainable p is one over their number, or 1/(1 + draws) if sampled.
+    """
+    inversion, total = ri_inversion(
+        table, draws=draws, seed=seed, strata=strata, studentised=studentised
+    )
+    return report(
+        "RI-t" if studentised else "RI-beta",
+        inversion,
+        null=null,
+        level=level,
+        smallest_p=max(1 / total, inversion.smallest),
+        notes=(f"{total} distinct assignments exist",),
+    )
