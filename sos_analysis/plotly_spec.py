@@ -1,0 +1,391 @@
+"""The four chart kinds as plain Plotly specifications: scatter and bar traces only.
+
+Nothing but the safe figure goes in: hover text is written here from its cells. Intervals are
+lines from `low` to `high`, so the numbers in the JSON are those of the CSV. Colours are the light
+ones; `dark` maps each to its partner for dark mode.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from sos_analysis import drawings as d
+from sos_analysis.disclosure import SafeFigure
+from sos_analysis.formats import number
+from sos_analysis.svg import COLOURS, wrap
+
+CONFIG = {
+    "displayModeBar": False,
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "responsive": True,
+    "scrollZoom": False,
+    "doubleClick": False,
+    "showTips": False,
+}
+FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"
+SYMBOLS = ("circle", "square", "diamond", "triangle-up")
+DASHES = ("solid", "dash", "dot", "dashdot")
+HEIGHTS = {"event_study": 420, "trend": 400}
+
+
+def spec(figure: SafeFigure) -> dict[str, Any]:
+    """Keys data, layout, config, dark, height."""
+    makers = {
+        "estimates": _estimates,
+        "event_study": _event_study,
+        "trend": _trend,
+        "bars": _bars,
+    }
+    data, layout = makers[figure.kind](figure)
+    rows = len(figure.data.rows)
+    height = HEIGHTS.get(figure.kind, 150 + 46 * rows)
+    base = _layout(figure, height)
+    for key, value in layout.items():
+        base[key] = {**base[key], **value} if isinstance(base.get(key), dict) else value
+    base["shapes"] = layout.get("shapes", [])
+    base["annotations"] = [*_watermark(figure), *layout.get("annotations", [])]
+    dark = dict(COLOURS.values())
+    return {"data": data, "layout": base, "config": dict(CONFIG), "dark": dark, "height": height}
+
+
+def _c(name: str) -> str:
+    return COLOURS[name][0]
+
+
+def safe_text(text: str) -> str:
+    """Plotly reads a little HTML in its labels; data must not be read as such."""
+    return html.escape(text, quote=False)
+
+
+def _lines(text: str, width: float) -> str:
+    return "<br>".join(safe_text(line) for line in wrap(text, width, 14))
+
+
+def _axis() -> dict[str, Any]:
+    return {
+        "automargin": True,
+        "fixedrange": True,
+        "gridcolor": _c("grid"),
+        "linecolor": _c("muted"),
+        "showline": False,
+        "zeroline": False,
+        "tickfont": {"color": _c("ink"), "size": 14},
+        "title": {"font": {"color": _c("muted"), "size": 14}, "text": ""},
+    }
+
+
+def _layout(figure: SafeFigure, height: int) -> dict[str, Any]:
+    return {
+        "height": height,
+        "autosize": True,
+        "dragmode": False,
+        "hovermode": "closest",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 14, "color": _c("ink")},
+        "hoverlabel": {
+            "bgcolor": _c("paper"),
+            "bordercolor": _c("muted"),
+            "font": {"color": _c("ink"), "size": 14},
+            "align": "left",
+        },
+        "margin": {"l": 10, "r": 16, "t": 12, "b": 10},
+        "showlegend": False,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom",
+                   "itemclick": False, "itemdoubleclick": False},
+        "xaxis": _axis(),
+        "yaxis": _axis(),
+        "meta": {
+            "title": figure.title,
+            "subtitle": figure.subtitle,
+            "source": figure.source,
+            "origin": figure.origin,
+        },
+    }  # fmt: skip
+
+
+def _watermark(figure: SafeFigure) -> list[dict[str, Any]]:
+    if figure.origin != "synthetic":
+        return []
+    return [
+        {
+            "text": d.MADE_UP,
+            "name": "made-up",
+            "xref": "paper",
+            "yref": "paper",
+            "x": 0.5,
+            "y": 0.5,
+            "showarrow": False,
+            "opacity": 0.3,
+            "font": {"size": 34, "color": _c("muted")},
+        }
+    ]
+
+
+def _band(axis: str, low: float, high: float, colour: str) -> dict[str, Any]:
+    other = "y" if axis == "x" else "x"
+    return {
+        "type": "rect",
+        "layer": "below",
+        "line": {"width": 0},
+        "fillcolor": colour,
+        f"{axis}0": low,
+        f"{axis}1": high,
+        f"{axis}ref": axis,
+        f"{other}0": 0,
+        f"{other}1": 1,
+        f"{other}ref": "paper",
+    }
+
+
+def _rule(axis: str, at: float, dash: str = "solid") -> dict[str, Any]:
+    shape = _band(axis, at, at, _c("ink"))
+    return {
+        **shape,
+        "type": "line",
+        "line": {"width": 1.5, "color": _c("ink"), "dash": dash},
+    }
+
+
+def _ticks(values: Sequence[float]) -> dict[str, Any]:
+    return {
+        "tickmode": "array",
+        "tickvals": list(values),
+        "ticktext": [d.tick_text(values, v) for v in values],
+        "range": [values[0], values[-1]],
+    }
+
+
+def _time_axis(figure: SafeFigure, pad: float) -> dict[str, Any]:
+    places = d.position(figure.data.values("time"))
+    texts = [safe_text(figure.data.text(i, "time")) for i in range(len(places))]
+    marks = sorted(dict(zip(places, texts, strict=True)).items())
+    return {
+        "tickmode": "array",
+        "tickvals": [place for place, _ in marks],
+        "ticktext": [text for _, text in marks],
+        "range": [marks[0][0] - pad, marks[-1][0] + pad],
+        "showgrid": False,
+        "title": {"text": safe_text(figure.options.time)},
+    }
+
+
+def _marks(
+    figure: SafeFigure, found: Sequence[d.Point], x: list[float], y: list[float], series: int
+) -> dict[str, Any]:
+    tint = _c(str(series + 1))
+    hollow = [figure.kind == "event_study" and p.place < 0 for p in found]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": safe_text(d.series_names(figure)[series]),
+        "x": x,
+        "y": y,
+        "text": [safe_text(d.tip(figure, p)) for p in found],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "symbol": SYMBOLS[series],
+            "size": 12,
+            "color": [_c("paper") if h else tint for h in hollow],
+            "line": {"width": 2, "color": tint},
+        },
+    }
+
+
+def _spans(
+    found: Sequence[d.Point], at: Sequence[float], series: int, upright: bool
+) -> dict[str, Any]:
+    ends: list[float | None] = []
+    where: list[float | None] = []
+    for p, place in zip(found, at, strict=True):
+        if p.low is not None and p.high is not None:
+            ends += [p.low, p.high, None]
+            where += [place, place, None]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "interval",
+        "x": where if upright else ends,
+        "y": ends if upright else where,
+        "line": {"color": _c(str(series + 1)), "width": 2.5},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _estimates(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    o, found = figure.options, d.points(figure)
+    data = []
+    for s in range(len(d.series_names(figure))):
+        mine = [p for p in found if p.series == s]
+        at = [float(found.index(p)) for p in mine]
+        data += [
+            _spans(mine, at, s, upright=False),
+            _marks(figure, mine, [p.value for p in mine], at, s),
+        ]
+    shapes = [_rule("x", 0)]
+    if o.mid is not None:
+        shapes.insert(0, _band("x", -o.mid, o.mid, _c("band")))
+    title = [safe_text(d.axis_words(o))]
+    if o.lower or o.higher:
+        title.insert(0, safe_text(f"← {o.lower}   |   {o.higher} →"))
+    if o.mid is not None:
+        title.append(f"Shaded: {safe_text(d.mid_words(o)[0].lower() + d.mid_words(o)[1:])}")
+    layout = {
+        "xaxis": {**_ticks(d.domain(figure, found, zero=True)),
+                  "title": {"text": "<br>".join(title)}},
+        "yaxis": {
+            "tickmode": "array",
+            "tickvals": list(range(len(found))),
+            "ticktext": [_lines(p.label, 220) for p in found],
+            "range": [len(found) - 0.5, -0.5],
+            "showgrid": False,
+        },
+        "shapes": shapes,
+        "showlegend": len(data) > 2,
+    }  # fmt: skip
+    return data, layout
+
+
+def _adoption(figure: SafeFigure) -> list[dict[str, Any]]:
+    o = figure.options
+    if o.adopted_from is None:
+        return []
+    if o.adopted_to is not None and o.adopted_to > o.adopted_from:
+        return [_band("x", o.adopted_from, o.adopted_to, _c("adopt"))]
+    return [_rule("x", o.adopted_from, "dash")]
+
+
+def _adoption_note(figure: SafeFigure) -> list[dict[str, Any]]:
+    o = figure.options
+    if o.adopted_from is None:
+        return []
+    end = o.adopted_to if o.adopted_to is not None else o.adopted_from
+    return [
+        {
+            "text": _lines(o.adoption or "Adoption", 200),
+            "x": (o.adopted_from + end) / 2,
+            "y": 1,
+            "yref": "paper",
+            "yanchor": "bottom",
+            "showarrow": False,
+            "font": {"color": _c("ink"), "size": 13},
+        }
+    ]
+
+
+def _value_axis(figure: SafeFigure, found: Sequence[d.Point], zero: bool) -> dict[str, Any]:
+    words = _lines(d.axis_words(figure.options), 260)
+    return {**_ticks(d.domain(figure, found, zero=zero)), "title": {"text": words}}
+
+
+def _event_study(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    o, found, names = figure.options, d.points(figure), d.series_names(figure)
+    data = []
+    for s in range(len(names)):
+        mine = [p for p in found if p.series == s]
+        at = [round(p.place + (s - (len(names) - 1) / 2) * 0.22, 4) for p in mine]
+        data += [
+            _spans(mine, at, s, upright=True),
+            _marks(figure, mine, at, [p.value for p in mine], s),
+        ]
+    shapes = [*_adoption(figure), _rule("y", 0)]
+    if o.mid is not None:
+        shapes.insert(0, _band("y", -o.mid, o.mid, _c("band")))
+    return data, {
+        "xaxis": _time_axis(figure, 0.6),
+        "yaxis": _value_axis(figure, found, zero=True),
+        "shapes": shapes,
+        "annotations": _adoption_note(figure),
+        "margin": {"t": 46},
+        "showlegend": len(names) > 1,
+    }
+
+
+def _trend(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    found = d.points(figure)
+    data, notes = [], _adoption_note(figure)
+    for s, name in enumerate(d.series_names(figure)):
+        mine = sorted((p for p in found if p.series == s), key=lambda p: p.place)
+        x, y, told = [], [], []
+        for run in d.runs(figure, mine):
+            x += [*(p.place for p in run), None]
+            y += [*(p.value for p in run), None]
+            told += [*(safe_text(d.tip(figure, p)) for p in run), None]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "connectgaps": False,
+                "name": safe_text(name),
+                "x": x[:-1],
+                "y": y[:-1],
+                "text": told[:-1],
+                "hovertemplate": "%{text}<extra></extra>",
+                "line": {"color": _c(str(s + 1)), "width": 2.5, "dash": DASHES[s]},
+                "marker": {"symbol": SYMBOLS[s], "size": 9, "color": _c(str(s + 1))},
+            }
+        )
+        if mine:
+            notes.append(
+                {
+                    "text": _lines(name, 150),
+                    "x": mine[-1].place,
+                    "y": mine[-1].value,
+                    "xanchor": "left",
+                    "xshift": 10,
+                    "align": "left",
+                    "showarrow": False,
+                    "font": {"color": _c(str(s + 1)), "size": 14},
+                }
+            )
+    return data, {
+        "xaxis": _time_axis(figure, 0.25),
+        "yaxis": _value_axis(figure, found, zero=False),
+        "shapes": _adoption(figure),
+        "annotations": notes,
+        "margin": {"t": 46, "r": 170},
+    }
+
+
+def _bars(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    o, found, names = figure.options, d.points(figure), d.series_names(figure)
+    labels = list(dict.fromkeys(p.label for p in found))
+    data = []
+    for s, name in enumerate(names):
+        mine = [p for p in found if p.series == s]
+        data.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": safe_text(name),
+                "x": [p.value for p in mine],
+                "y": [labels.index(p.label) for p in mine],
+                "text": [number(p.value, o.decimals) for p in mine],
+                "textposition": "outside",
+                "cliponaxis": False,
+                "hovertext": [safe_text(d.tip(figure, p)) for p in mine],
+                "hovertemplate": "%{hovertext}<extra></extra>",
+                "marker": {"color": _c(str(s + 1))},
+            }
+        )
+    return data, {
+        "barmode": "group",
+        "xaxis": {
+            **_ticks(d.domain(figure, found, zero=True)),
+            "title": {"text": safe_text(d.axis_words(o))},
+        },
+        "yaxis": {
+            "tickmode": "array",
+            "tickvals": list(range(len(labels))),
+            "ticktext": [_lines(label, 200) for label in labels],
+            "range": [len(labels) - 0.5, -0.5],
+            "showgrid": False,
+        },
+        "shapes": [_rule("x", 0)],
+        "margin": {"r": 60},
+        "showlegend": len(names) > 1,
+    }

@@ -1,0 +1,616 @@
+"""The results bundle: every number the book shows is a `Claim`; a chapter's are a `ChapterResult`.
+
+A claim renders as ``<span class="claim claim-ORIGIN" data-claim="ID" data-form="FORM">…</span>``
+(`data-form` only where the form is not the usual one), so that a page can be compared with the
+bundle number by number. `Claim.forms` lists the forms.
+
+Pieces that hold numbers from safe objects carry `data-table`, `data-figure` or `data-check`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from sos_analysis import charts, tables
+from sos_analysis.checks import STATUSES, CheckResult
+from sos_analysis.disclosure import ORIGINS, SYMBOLS, SafeFigure, SafeTable
+from sos_analysis.errors import ClaimError
+from sos_analysis.evidence import COST, Verdict
+from sos_analysis.formats import (
+    Rendered,
+    escape,
+    finite,
+    fixed,
+    interval,
+    number,
+    quantity,
+    spoken,
+)
+
+SCHEMA = "sos-results"
+VERSION = 1
+
+_ID = re.compile(r"^[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)+$")
+_UNIT = re.compile(r"^(|%|p|[A-Za-z][A-Za-z0-9 ,'’/-]*)$")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_TAG = re.compile(r"</?(?:em|strong|abbr|sub|sup|br|q)\s*/?>|<a href=\"[^\"<>:]*\">|</a>")
+
+
+# --- hashes -----------------------------------------------------------------------------------
+
+
+@functools.cache
+def code_hash() -> str:
+    """First 12 hex digits of the SHA-256 of the package's source files, in order of their path."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py"), key=lambda p: p.relative_to(root).as_posix()):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def content_hash(content: Any) -> str:
+    """First 12 hex digits of the SHA-256 of JSON-ready content (keys sorted).
+
+    Raises
+    ------
+    ClaimError
+        The content holds something JSON does not know, or a NaN.
+    """
+    try:
+        text = json.dumps(content, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ClaimError(f"cannot hash {content!r}: {error}") from error
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# --- claims -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One number (or published wording) a page may show, and where it comes from.
+
+    Numbers are rounded to `decimals` when the claim is made: the bundle holds what is shown.
+
+    Attributes
+    ----------
+    id : str
+        'rq4.preferred.att': lower case, dots between parts.
+    value : float, int or str
+        In display units (per 100, working days). Text for published wordings, and for a
+        symbol such as '[c]'.
+    unit : str
+        Words after the number; '%' and 'p' are known; '' for none.
+    low, high : float, optional
+        Ends of the interval; both or neither.
+    decimals : int
+        Digits shown.
+    origin : str
+        One of `disclosure.ORIGINS`.
+    chapter : str
+        Notebook stem that made it.
+    source : str
+        Function, or citation, that gave it.
+    note : str
+        Anything a reader must know; shown in 'how do we know?'.
+    level : float
+        Level of the interval.
+    hashes : mapping
+        'study', 'data', 'code' as far as they apply.
+    """
+
+    id: str
+    value: float | int | str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    decimals: int = 1
+    origin: str = field(kw_only=True)
+    chapter: str = field(kw_only=True)
+    source: str = field(kw_only=True)
+    note: str = ""
+    level: float = 0.95
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+    forms: ClassVar[tuple[str, ...]] = (
+        "text",  # −8.1 per 100
+        "value",  # −8.1
+        "signed",  # +8.1
+        "size",  # 8.1 per 100 (no sign)
+        "interval",  # −12.0 to −3.1
+        "size_interval",  # 3.1 to 12.0 (no sign; only where both ends have one sign)
+        "full",  # −8.1 per 100 (95% interval −12.0 to −3.1)
+        "natural",  # about 8 fewer (between 3 and 12 fewer)
+        "direction",  # lower, higher, the same
+    )
+
+    def __post_init__(self) -> None:
+        if not _ID.match(self.id):
+            raise ClaimError(
+                f"claim id {self.id!r}: use lower-case parts joined by dots, as 'rq4.preferred.att'"
+            )
+        if self.origin not in ORIGINS:
+            raise ClaimError(
+                f"claim {self.id}: origin {self.origin!r} is unknown; allowed: {', '.join(ORIGINS)}"
+            )
+        for name in ("chapter", "source"):
+            if not str(getattr(self, name)).strip():
+                raise ClaimError(f"claim {self.id}: {name} is empty; say who made it")
+        if not _UNIT.match(self.unit):
+            raise ClaimError(f"claim {self.id}: unit {self.unit!r} must be words, '%' or 'p'")
+        if self.decimals not in range(7):
+            raise ClaimError(f"claim {self.id}: decimals {self.decimals!r} must be 0 to 6")
+        if (self.low is None) != (self.high is None):
+            raise ClaimError(f"claim {self.id}: give both ends of the interval or neither")
+        self._round()
+        object.__setattr__(self, "hashes", MappingProxyType(dict(self.hashes)))
+
+    def _round(self) -> None:
+        if isinstance(self.value, str):
+            if self.low is not None:
+                raise ClaimError(f"claim {self.id}: words have no interval")
+            if not self.value.strip():
+                raise ClaimError(f"claim {self.id}: the value is empty")
+            return
+        for name in ("value", "low", "high"):
+            given = getattr(self, name)
+            if given is None and name != "value":
+                continue
+            if not finite(given):
+                raise ClaimError(f"claim {self.id}: {name} is {given!r}, not a finite number")
+            kept = float(fixed(given, self.decimals))
+            object.__setattr__(self, name, int(kept) if self.decimals == 0 else kept)
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ClaimError(f"claim {self.id}: interval runs from {self.low} to {self.high}")
+
+    def text(self) -> str:
+        """Value with its unit: '−8.1 per 100'."""
+        if isinstance(self.value, str):
+            return self.value
+        return quantity(self.value, self.unit, self.decimals)
+
+    def interval_text(self) -> str:
+        """'−12.0 to −3.1', without unit."""
+        low, high = self._ends()
+        return interval(low, high, self.decimals)
+
+    def render(self, form: str = "text") -> str:
+        """Plain text of the claim in one of `forms`.
+
+        Raises
+        ------
+        ClaimError
+            The form is unknown or does not suit the claim.
+        """
+        if form not in self.forms:
+            raise ClaimError(f"claim {self.id}: no form {form!r}; allowed: {', '.join(self.forms)}")
+        if isinstance(self.value, str):
+            if form in ("text", "value", "full"):
+                return self.value
+            raise ClaimError(f"claim {self.id} is words ({self.value!r}): no form {form!r}")
+        if form == "text":
+            return self.text()
+        if form in ("value", "signed"):
+            return number(self.value, self.decimals, signed=form == "signed")
+        if form == "size":
+            return quantity(abs(self.value), self.unit, self.decimals)
+        if form == "direction":
+            return "lower" if self.value < 0 else "higher" if self.value > 0 else "the same"
+        if form == "natural":
+            return spoken(self.value, self.low, self.high, self.unit)
+        low, high = self._ends()
+        if form == "interval":
+            return interval(low, high, self.decimals)
+        if form == "size_interval":
+            if low * high < 0:
+                raise ClaimError(
+                    f"claim {self.id}: the interval crosses zero, so its size needs both signs; "
+                    "use the form interval or natural"
+                )
+            near, far = sorted((abs(low), abs(high)))
+            return interval(near, far, self.decimals)
+        return (
+            f"{self.text()} ({fixed(100 * self.level, 0)}% interval "
+            f"{interval(low, high, self.decimals)})"
+        )
+
+    def to_html(self, form: str = "text", href: str = "") -> str:
+        """Span (with a link inside, if `href`) that names the claim it shows."""
+        shown = f' data-form="{form}"' if form != "text" else ""
+        inner = escape(self.render(form))
+        if href:
+            inner = f'<a href="{escape(href)}">{inner}</a>'
+        return (
+            f'<span class="claim claim-{self.origin}" data-claim="{self.id}"{shown}>{inner}</span>'
+        )
+
+    def _ends(self) -> tuple[float, float]:
+        if self.low is None or self.high is None:
+            raise ClaimError(f"claim {self.id} has no interval; use the form text or value")
+        return self.low, self.high
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": self.to_html(), "text/plain": self.text()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready content."""
+        names = [n for n in self.__dataclass_fields__ if n != "hashes"]
+        return {**{n: getattr(self, n) for n in names}, "hashes": dict(self.hashes)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Claim:
+        """Claim from `to_dict`."""
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise ClaimError(f"claim {content.get('id')!r}: {error}") from error
+
+
+def unknown(claim_id: str, known: Mapping[str, Any] | list[str], where: str) -> ClaimError:
+    """The error for an id that is not there, with near names."""
+    near = difflib.get_close_matches(claim_id, list(known), n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    return ClaimError(f"no claim {claim_id!r} in {where}{hint}")
+
+
+# --- one chapter ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ChapterResult:
+    """All that a chapter says: claims, safe tables and figures, checks, verdict, sentences.
+
+    Attributes
+    ----------
+    name, title, origin : str
+        Notebook stem; heading; one of `disclosure.ORIGINS`.
+    parameters : mapping
+        JSON-ready parameters it was made with.
+    claims : mapping of id to Claim
+    tables, figures : mapping of name to SafeTable, SafeFigure
+    checks : tuple of CheckResult
+    verdict : Verdict or None
+    prose : mapping of name to sentence
+        HTML-safe sentences; ``{claim.id}`` or ``{claim.id:form}`` stands for a number.
+    hashes : mapping
+        'study', 'data', 'code', 'parameters'.
+    notes : mapping of str to str
+        Provenance in words (where the data were absent, what was run).
+    """
+
+    name: str
+    title: str
+    origin: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    tables: Mapping[str, SafeTable] = field(default_factory=dict)
+    figures: Mapping[str, SafeFigure] = field(default_factory=dict)
+    checks: tuple[CheckResult, ...] = ()
+    verdict: Verdict | None = None
+    prose: Mapping[str, str] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    #: Where the CSV files lie, seen from a chapter's page; '' leaves the links out.
+    downloads_base: ClassVar[str] = "../../downloads"
+
+    def __post_init__(self) -> None:
+        if not re.match(r"^[a-z][a-z0-9_]*$", self.name):
+            raise ClaimError(
+                f"chapter name {self.name!r}: use a notebook stem, as rq4_kinship_care"
+            )
+        if self.origin not in ORIGINS:
+            raise ClaimError(
+                f"chapter {self.name}: origin {self.origin!r} is unknown; "
+                f"allowed: {', '.join(ORIGINS)}"
+            )
+        for key, claim in self.claims.items():
+            if key != claim.id:
+                raise ClaimError(f"chapter {self.name}: claim {claim.id} is filed under {key!r}")
+        for kind, items, wanted in (
+            ("table", self.tables, SafeTable),
+            ("figure", self.figures, SafeFigure),
+        ):
+            for key, item in items.items():
+                if not isinstance(item, wanted):
+                    raise ClaimError(
+                        f"chapter {self.name}: {kind} {key!r} is a {type(item).__name__}; only "
+                        f"a {wanted.__name__} may be shown"
+                    )
+                if not re.match(r"^[a-z][a-z0-9_-]*$", key):
+                    raise ClaimError(f"chapter {self.name}: {kind} name {key!r} must be a slug")
+        if self.verdict is not None and self.verdict.origin != self.origin:
+            raise ClaimError(
+                f"chapter {self.name} is {self.origin} but its verdict is {self.verdict.origin}"
+            )
+        content_hash(dict(self.parameters))
+        # As JSON reads it back (tuples become lists), so that a loaded result equals the saved.
+        object.__setattr__(self, "parameters", json.loads(json.dumps(dict(self.parameters))))
+        for key, sentence in self.prose.items():
+            self._check_sentence(key, sentence)
+        for name in ("parameters", "claims", "tables", "figures", "prose", "hashes", "notes"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        object.__setattr__(self, "checks", tuple(self.checks))
+
+    def _check_sentence(self, key: str, sentence: str) -> None:
+        rest = _TAG.sub("", _PLACEHOLDER.sub("", sentence))
+        for sign in ("<", ">", "{", "}"):
+            if sign in rest:
+                raise ClaimError(
+                    f"chapter {self.name}, prose {key!r}: {sign!r} is not allowed; write "
+                    "{claim.id} for a number, and em, strong, abbr or a plain link for mark-up"
+                )
+        for match in _PLACEHOLDER.finditer(sentence):
+            claim_id, _, form = match[1].partition(":")
+            self.claim(claim_id).render(form or "text")
+
+    def claim(self, claim_id: str) -> Claim:
+        """Claim of this chapter; ClaimError with near names if there is none."""
+        if claim_id not in self.claims:
+            raise unknown(claim_id, self.claims, f"chapter {self.name}")
+        return self.claims[claim_id]
+
+    def value(self, claim_id: str, form: str = "text") -> Rendered:
+        """One claim, to show alone."""
+        claim = self.claim(claim_id)
+        return Rendered(claim.to_html(form), claim.render(form))
+
+    def say(self, name: str) -> Rendered:
+        """Sentence from `prose` with its numbers put in."""
+        sentence = self._named(self.prose, name, "prose")
+
+        def fill(html: bool) -> str:
+            def one(match: re.Match[str]) -> str:
+                claim_id, _, form = match[1].partition(":")
+                claim = self.claim(claim_id)
+                chosen = form or "text"
+                return claim.to_html(chosen) if html else claim.render(chosen)
+
+            return _PLACEHOLDER.sub(one, sentence)
+
+        plain = re.sub(r"<[^>]*>", "", fill(html=False))
+        return Rendered(f'<p class="sos-say">{fill(html=True)}</p>', plain)
+
+    def table(self, name: str) -> Rendered:
+        """Table, with its CSV link."""
+        table = self._named(self.tables, name, "table")
+        return tables.render(table, f"{self.slug}-{name}", href=self._href(name))
+
+    def figure(self, name: str) -> Rendered:
+        """Chart, with its data table and CSV link."""
+        figure = self._named(self.figures, name, "figure")
+        return charts.render(figure, f"{self.slug}-{name}", href=self._href(name))
+
+    def checks_table(self) -> Rendered:
+        """Checks as a list: fail, then for information, then pass."""
+        if not self.checks:
+            raise ClaimError(f"chapter {self.name} has no checks to show")
+        order = {"fail": 0, "info": 1, "pass": 2}
+        ranked = sorted(self.checks, key=lambda c: order[c.status])
+        items = "".join(
+            f'<li class="sos-check sos-check-{c.status}" data-check="{escape(c.id)}">'
+            f'<p><strong class="sos-check-status">{STATUSES[c.status]}</strong> '
+            f'<span class="sos-check-title">{escape(c.title)}</span></p>'
+            f"<p>{escape(c.sentence)}</p></li>"
+            for c in ranked
+        )
+        text = "\n".join(f"{c.word}: {c.title} {c.sentence}" for c in ranked)
+        return Rendered(f'<ul class="sos-checks">{items}</ul>', text)
+
+    def verdict_card(self) -> Rendered:
+        """Sentence, the three dials, reasons and what would change the rating."""
+        verdict = self.verdict
+        if verdict is None:
+            raise ClaimError(f"chapter {self.name} has no verdict to show")
+        dials = [("What was found", verdict.effect_class)]
+        rating = verdict.certainty or "not rated: the data are made up"
+        dials += [("How sure", rating), ("Cost", COST)]
+        spoken_dials = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in dials)
+        why = _list("Why this rating", verdict.reasons) if verdict.certainty else ""
+        change = _list("What would change it", verdict.what_would_change)
+        html = (
+            f'<div class="sos-verdict claim-{verdict.origin}" data-origin="{verdict.origin}">'
+            f'<p class="sos-verdict-sentence">{escape(verdict.sentence)}</p>'
+            f'<dl class="sos-dials">{spoken_dials}</dl>{why}{change}</div>'
+        )
+        text = "\n".join([verdict.sentence, *(f"{k}: {v}" for k, v in dials), *verdict.reasons])
+        return Rendered(html, text)
+
+    @property
+    def slug(self) -> str:
+        """Name for HTML ids."""
+        return self.name.replace("_", "-")
+
+    def csv_files(self) -> dict[str, str]:
+        """File name (under downloads/) to CSV text, one a table and one a figure.
+
+        Raises
+        ------
+        ClaimError
+            A table and a figure share a name.
+        """
+        both = set(self.tables) & set(self.figures)
+        if both:
+            raise ClaimError(
+                f"chapter {self.name}: table and figure share the name {sorted(both)[0]!r}"
+            )
+        items: dict[str, SafeTable | SafeFigure] = {**self.tables, **self.figures}
+        return {f"{self.name}/{_file(k, i.origin)}": i.to_csv() for k, i in items.items()}
+
+    def _href(self, name: str) -> str:
+        items: dict[str, SafeTable | SafeFigure] = {**self.tables, **self.figures}
+        if not self.downloads_base:
+            return ""
+        return f"{self.downloads_base}/{self.name}/{_file(name, items[name].origin)}"
+
+    def _named(self, items: Mapping[str, Any], name: str, kind: str) -> Any:
+        if name not in items:
+            raise ClaimError(
+                f"chapter {self.name} has no {kind} {name!r}; it has: {', '.join(items) or 'none'}"
+            )
+        return items[name]
+
+    # --- on disk
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready content with schema, version and seal."""
+        body = {
+            "schema": SCHEMA,
+            "version": VERSION,
+            **{k: getattr(self, k) for k in ("name", "title", "origin")},
+            **{k: dict(getattr(self, k)) for k in ("parameters", "prose", "hashes", "notes")},
+            "claims": {k: c.to_dict() for k, c in self.claims.items()},
+            "tables": {k: t.to_dict() for k, t in self.tables.items()},
+            "figures": {k: f.to_dict() for k, f in self.figures.items()},
+            "checks": [c.to_dict() for c in self.checks],
+            "verdict": self.verdict.to_dict() if self.verdict else None,
+        }
+        return {**body, "seal": content_hash(body)}
+
+    def to_json(self) -> str:
+        """JSON text, keys sorted, LF line ends: the same result gives the same bytes."""
+        return json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "results") -> ChapterResult:
+        """Result from `to_json`.
+
+        Raises
+        ------
+        ClaimError
+            Not JSON of this schema and version, or its content was changed since it was made.
+        """
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise ClaimError(f"{where}: not JSON ({error}); make the results again") from error
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise ClaimError(f"{where}: not a {SCHEMA} file")
+        if content.get("version") != VERSION:
+            raise ClaimError(
+                f"{where}: version {content.get('version')!r}, this code reads {VERSION}; "
+                "make the results again"
+            )
+        body = {k: v for k, v in content.items() if k != "seal"}
+        if content.get("seal") != content_hash(body):
+            raise ClaimError(f"{where}: changed since it was made (its seal does not match)")
+        return cls(
+            **{k: body[k] for k in ("name", "title", "origin")},
+            **{k: body[k] for k in ("parameters", "prose", "hashes", "notes")},
+            claims={k: Claim.from_dict(c) for k, c in body["claims"].items()},
+            tables={k: SafeTable.from_dict(t) for k, t in body["tables"].items()},
+            figures={k: SafeFigure.from_dict(f) for k, f in body["figures"].items()},
+            checks=tuple(CheckResult(**c) for c in body["checks"]),
+            verdict=Verdict.from_dict(body["verdict"]) if body["verdict"] else None,
+        )
+
+    def save(self, path: Path | str) -> Path:
+        """Write JSON to `path`, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            part.write_text(self.to_json(), encoding="utf-8", newline="\n")
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        return path
+
+    @classmethod
+    def load(cls, path: Path | str) -> ChapterResult:
+        """Read a result saved by `save`."""
+        path = Path(path)
+        if not path.is_file():
+            raise ClaimError(f"no results file {path.name}; run `python -m sos_analysis build`")
+        return cls.from_json(path.read_text(encoding="utf-8"), path.name)
+
+
+def _file(name: str, origin: str) -> str:
+    # The name of a download says that it is made up even when the file has left the site.
+    return f"made-up-{name}.csv" if origin == "synthetic" else f"{name}.csv"
+
+
+def _list(heading: str, items: tuple[str, ...]) -> str:
+    if not items:
+        return ""
+    points = "".join(f"<li>{escape(item)}</li>" for item in items)
+    return f'<p class="sos-verdict-heading">{heading}</p><ul>{points}</ul>'
+
+
+# --- the bundle -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Results of all chapters, and every claim by its id."""
+
+    chapters: Mapping[str, ChapterResult]
+    claims: Mapping[str, Claim]
+
+    def claim(self, claim_id: str) -> Claim:
+        """Claim by id; ClaimError with near names if no chapter holds it."""
+        if claim_id not in self.claims:
+            raise unknown(claim_id, self.claims, "the results")
+        return self.claims[claim_id]
+
+    def chapter(self, name: str) -> ChapterResult:
+        """Chapter by name."""
+        if name not in self.chapters:
+            raise ClaimError(
+                f"no chapter {name!r}; there are: {', '.join(self.chapters) or 'none'}"
+            )
+        return self.chapters[name]
+
+    def __iter__(self) -> Iterator[ChapterResult]:
+        return iter(self.chapters.values())
+
+
+def bundle(chapters: list[ChapterResult]) -> Bundle:
+    """Bundle of chapters; ClaimError if two name a chapter or a claim alike."""
+    by_name: dict[str, ChapterResult] = {}
+    claims: dict[str, Claim] = {}
+    for chapter in sorted(chapters, key=lambda c: c.name):
+        if chapter.name in by_name:
+            raise ClaimError(f"two results for chapter {chapter.name!r}")
+        by_name[chapter.name] = chapter
+        for claim_id, claim in chapter.claims.items():
+            if claim_id in claims:
+                raise ClaimError(
+                    f"claim {claim_id!r} is made twice: in {claims[claim_id].chapter} and in "
+                    f"{chapter.name}"
+                )
+            claims[claim_id] = claim
+    return Bundle(MappingProxyType(by_name), MappingProxyType(claims))
+
+
+def load_bundle(folder: Path | str) -> Bundle:
+    """All `*.json` results of a folder.
+
+    Raises
+    ------
+    ClaimError
+        The folder has no results, one cannot be read, or an id is used twice.
+    """
+    paths = sorted(Path(folder).glob("*.json"))
+    if not paths:
+        raise ClaimError(
+            f"no results in folder {Path(folder).name!r}; run `python -m sos_analysis build`"
+        )
+    return bundle([ChapterResult.load(path) for path in paths])
+
+
+def symbol_key() -> Mapping[str, str]:
+    """The shorthand in tables and its meaning, for the methods page."""
+    return MappingProxyType(dict(SYMBOLS))

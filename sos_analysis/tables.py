@@ -1,0 +1,135 @@
+"""Accessible HTML tables from safe tables: caption, scopes, units in headings, no index.
+
+The HTML a page gets (styled by the site's style sheet, readable without it)::
+
+    <div class="sos-table" role="region" tabindex="0" aria-labelledby="ID-caption" data-table="ID">
+      <table>
+        <caption id="ID-caption"><span class="sos-table-title">…</span>
+                                 <span class="sos-table-note">…</span></caption>
+        <thead><tr><th scope="col">Label <span class="sos-unit">(unit)</span></th>…</tr></thead>
+        <tbody><tr><th scope="row">…</th><td class="sos-num">…</td>…</tr></tbody>
+      </table>
+    </div>
+    <p class="sos-key">…</p><p class="sos-source">…</p>
+"""
+
+from __future__ import annotations
+
+from sos_analysis.disclosure import ORIGINS, SYMBOLS, Cell, Column, SafeTable, cell_text
+from sos_analysis.formats import Rendered, escape
+
+#: Inline, so that numbers line up even where the style sheet is absent (JupyterLab).
+_NUMERIC = ' class="sos-num" style="text-align:right;font-variant-numeric:tabular-nums"'
+
+
+def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:
+    """The scrollable table alone.
+
+    Parameters
+    ----------
+    table : SafeTable
+    name : str
+        Unique on the page; used for ids.
+    quiet : bool
+        Short caption, for the table under a chart whose title stands above it already.
+    """
+    key = escape(name)
+    tag = f"{ORIGINS[table.origin]}. " if table.origin == "synthetic" else ""
+    note = f"{tag}{table.caption}".strip()
+    title = f"Data of the chart: {table.title}" if quiet else table.title
+    caption = f'<span class="sos-table-title">{escape(title)}</span>'
+    if note:
+        caption += f' <span class="sos-table-note">{escape(note)}</span>'
+    head = "".join(_heading(c) for c in table.columns)
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            _cell(value, column, first=i == 0)
+            for i, (value, column) in enumerate(zip(row, table.columns, strict=True))
+        )
+        + "</tr>"
+        for row in table.rows
+    )
+    return (
+        f'<div class="sos-table" role="region" tabindex="0" aria-labelledby="{key}-caption" '
+        f'data-table="{key}" data-origin="{table.origin}" style="overflow-x:auto">'
+        f'<table><caption id="{key}-caption">{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def key_line(table: SafeTable) -> str:
+    """The meaning of the symbols in use; '' where there are none."""
+    if not table.symbols:
+        return ""
+    words = "; ".join(f"<strong>{escape(s)}</strong> {SYMBOLS[s]}" for s in table.symbols)
+    return f'<p class="sos-key">{words}.</p>'
+
+
+def download(href: str, what: str = "table") -> str:
+    """Link to the CSV; '' without an address."""
+    if not href:
+        return ""
+    name = href.rsplit("/", 1)[-1]
+    return (
+        f'<a class="sos-download" href="{escape(href)}" download="{escape(name)}">'
+        f"Download this {what} as CSV ({escape(name)})</a>"
+    )
+
+
+def source_line(source: str, origin: str) -> str:
+    """Where the numbers come from and what kind they are."""
+    return (
+        f'<p class="sos-source"><strong>Source:</strong> {escape(source)}. '
+        f'<span class="sos-origin">{escape(ORIGINS[origin])}.</span></p>'
+    )
+
+
+def render(table: SafeTable, name: str, *, href: str = "") -> Rendered:
+    """Table with key, source and download link, for a page."""
+    link = download(href)
+    html = (
+        f'<div class="sos-table-block">{body(table, name)}{key_line(table)}'
+        f"{source_line(table.source, table.origin)}"
+        + (f'<p class="sos-take-away">{link}</p>' if link else "")
+        + "</div>"
+    )
+    return Rendered(html, plain(table))
+
+
+def plain(table: SafeTable) -> str:
+    """Table in plain text, columns lined up."""
+    lines = [[c.heading for c in table.columns]]
+    lines += [
+        [cell_text(v, c) for v, c in zip(row, table.columns, strict=True)] for row in table.rows
+    ]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
+    body_text = "\n".join(
+        "  ".join(
+            text.rjust(w) if c.numeric else text.ljust(w)
+            for text, w, c in zip(line, widths, table.columns, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+    return f"{table.title}\n{ORIGINS[table.origin]}\n{body_text}\nSource: {table.source}"
+
+
+def _right(column: Column) -> bool:
+    return column.align == "right" or (column.align == "auto" and column.numeric)
+
+
+def _heading(column: Column) -> str:
+    unit = (
+        f' <span class="sos-unit">({escape(column.unit)})</span>'
+        if column.unit not in ("", "p")
+        else ""
+    )
+    attributes = _NUMERIC if _right(column) else ""
+    return f'<th scope="col"{attributes}>{escape(column.label)}{unit}</th>'
+
+
+def _cell(value: Cell, column: Column, *, first: bool) -> str:
+    text = escape(cell_text(value, column))
+    if first:
+        return f'<th scope="row">{text}</th>'
+    return f"<td{_NUMERIC if _right(column) else ''}>{text}</td>"
