@@ -1,0 +1,295 @@
+"""The rates of a made-up England: what each authority's cases should look like in each year.
+
+England's published totals and the published spread over authorities (``data/calibration``) become
+one `Plan`: for 152 made-up authorities and every year, the expected referrals and the chances that
+shape a case. Authorities differ for good and swing from year to year in shocks that fade slowly,
+because those swings, not the chance of single children, limit what a comparison of authorities
+can see. The plan is always drawn for all authorities, so that one authority's records do not
+depend on which others are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sos_analysis._reading import ROOT, parse
+from sos_analysis.errors import RecordsError
+from sos_analysis.study import Study, SyntheticSettings
+
+Floats = npt.NDArray[np.float64]
+
+CALIBRATION = ROOT / "data" / "calibration"
+#: Years (by their end) that are simulated: two to fill the books, then the eleven of the extract.
+YEARS = tuple(range(2007, 2020))
+FIRST_RETURN = 2009
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Expected referrals and chances, arrays of shape (authorities, years of `YEARS`).
+
+    ``plan`` and ``second_plan`` are England's, by year alone. ``icpc`` and ``care`` are chances per
+    child in need case; ``section47`` per child in need case without a conference.
+    """
+
+    codes: tuple[str, ...]
+    population: Floats
+    referrals: Floats
+    nfa: Floats
+    not_in_need: Floats
+    rereferral: Floats
+    section47: Floats
+    icpc: Floats
+    within45: Floats
+    care: Floats
+    kinship: Floats
+    escalation: Floats
+    plan: Floats
+    second_plan: Floats
+    choices: Mapping[str, Any]
+
+    def rates(self, position: int) -> Rates:
+        """The rows of one authority."""
+        return Rates(
+            **{
+                name: getattr(self, name)[position]
+                for name in Rates.__dataclass_fields__
+                if name not in ("plan", "second_plan")
+            },
+            plan=self.plan,
+            second_plan=self.second_plan,
+        )
+
+
+@dataclass(frozen=True)
+class Rates:
+    """One authority's chances by year: the same as in `Plan`, each of shape (years,)."""
+
+    nfa: Floats
+    not_in_need: Floats
+    rereferral: Floats
+    section47: Floats
+    icpc: Floats
+    within45: Floats
+    care: Floats
+    kinship: Floats
+    escalation: Floats
+    plan: Floats
+    second_plan: Floats
+
+
+@lru_cache(maxsize=None)
+def calibration(name: str) -> Mapping[str, Any]:
+    """Content of ``data/calibration/<name>.toml``; RecordsError if it cannot be read."""
+    return parse(CALIBRATION / f"{name}.toml", RecordsError)
+
+
+def england(name: str) -> Floats:
+    """England's series in the unit of its file, one value for each of `YEARS`.
+
+    Raises
+    ------
+    RecordsError : if the series leaves a year out.
+    """
+    series = calibration("england")[name]
+    known = dict(zip(series["years"], series["values"], strict=True))
+    ours = series.get("ours", {"years": [], "values": []})
+    known |= dict(zip(ours["years"], ours["values"], strict=True))
+    missing = [year for year in YEARS if year not in known]
+    if missing:
+        raise RecordsError(
+            f"data/calibration/england.toml: series {name!r} has no value for {missing}; "
+            f"add them under [{name}.ours]"
+        )
+    return np.array([known[year] for year in YEARS], dtype=np.float64)
+
+
+def authority_codes(count: int) -> tuple[str, ...]:
+    """Codes "001", "002", ...: below 201, where real codes begin."""
+    return tuple(f"{i:03d}" for i in range(1, count + 1))
+
+
+def draw_plan(study: Study, seed: int) -> Plan:
+    """Draw the rates of every authority of a made-up England.
+
+    Parameters
+    ----------
+    study : names the authorities whose size must suffice, and the sizes of shocks.
+    seed : same seed, same plan.
+    """
+    settings = study.synthetic
+    if settings is None:
+        raise RecordsError(f"study {study.id!r} has no [synthetic] table: it has no made-up data")
+    rng = np.random.default_rng([seed, 0])
+    codes = authority_codes(settings.authorities)
+    draw = _Draw(rng, len(codes), settings)
+
+    population = _population(rng, codes, {a.code for a in study.authorities})
+    weight = population * np.exp(draw.spread("volume"))
+    referrals = weight / weight.sum(axis=0) * england("referrals") * 1000.0
+
+    nfa_shock = draw.shock("nfa")
+    nfa = _solve(draw.between("nfa") + nfa_shock, england("nfa") / 100, referrals, _logistic)
+    partly = calibration("spread")["not_in_need"]["with_nfa"]
+    standard = draw.standard("not_in_need", correlated=partly, other=draw.last("nfa"))
+    swing = draw.between("not_in_need") + standard * draw.sd("not_in_need")
+    not_in_need = _solve(swing, england("not_in_need") / 100, referrals, _clipped(0.01, 0.60))
+    not_in_need = np.minimum(not_in_need, 0.93 - nfa)
+    need = referrals * (1.0 - nfa - not_in_need)
+
+    icpc = _share(referrals * np.exp(draw.spread("icpc")), england("icpc") * 1000, need, 0.6)
+    conferences = icpc * need
+    rest = england("section47") * 1000 / (1 + _second_section47())
+    rest = rest - conferences.sum(axis=0) - (_not_in_need_section47() * not_in_need * referrals).sum(
+        axis=0
+    )
+    enquiries = _share(
+        (need - conferences) * np.exp(draw.spread("section47")), rest, need - conferences, 0.9
+    )
+    care_spread = np.exp(draw.spread("care"))
+    care = _share(population * care_spread, england("care") * 1000, need, 0.4)
+    rereferral = np.exp(draw.spread("rereferral"))
+    rereferral *= (england("rereferral") / calibration("choices")["rereferral"]["reference"]) / (
+        np.average(rereferral, axis=0, weights=referrals)
+    )
+    escalation = np.exp(draw.spread("escalation"))
+    escalation /= np.average(escalation, axis=0, weights=referrals)
+    target = np.full(len(YEARS), calibration("choices")["kinship"]["wide"])
+    return Plan(
+        codes=codes,
+        population=np.rint(population),
+        referrals=referrals,
+        nfa=nfa,
+        not_in_need=not_in_need,
+        rereferral=rereferral,
+        section47=enquiries,
+        icpc=icpc,
+        within45=_solve(
+            draw.spread("within45"), england("within45") / 100, referrals, _logistic
+        ),
+        care=care,
+        kinship=_solve(draw.spread("kinship"), target, care * need, _clipped(0.1, 0.8)),
+        escalation=escalation,
+        plan=england("plan") / england("icpc") / (1 + calibration("choices")["plan"]["second_in_case"]),
+        second_plan=england("second_plan") / 100,
+        choices=calibration("choices"),
+    )
+
+
+class _Draw:
+    """Lasting differences and fading shocks, drawn once for each rate, in a fixed order."""
+
+    def __init__(self, rng: np.random.Generator, count: int, settings: SyntheticSettings) -> None:
+        self._rng = rng
+        self._count = count
+        self._settings = settings
+        self._standard: dict[str, Floats] = {}
+
+    def between(self, name: str) -> Floats:
+        return calibration("spread")[name]["between"] * self._rng.standard_normal((self._count, 1))
+
+    def sd(self, name: str) -> float:
+        """The shock's standard deviation, scaled by the study's own value where it gives one."""
+        row = calibration("spread")[name]
+        key = row.get("study_key")
+        factor = self._settings.shock_sd[key] / row["study_sd"] if key else 1.0
+        return float(row["shock"] * factor)
+
+    def standard(
+        self, name: str, correlated: float = 0.0, other: Floats | None = None
+    ) -> Floats:
+        """Stationary AR(1) of unit variance; `correlated` with another one of the same length."""
+        row = calibration("spread")[name]
+        key = row.get("study_key")
+        rho = float(self._settings.shock_rho[key]) if key else float(row["rho"])
+        noise = self._rng.standard_normal((self._count, len(YEARS)))
+        path = np.empty_like(noise)
+        path[:, 0] = noise[:, 0]
+        for t in range(1, len(YEARS)):
+            path[:, t] = rho * path[:, t - 1] + np.sqrt(1 - rho**2) * noise[:, t]
+        if other is not None:
+            path = correlated * other + np.sqrt(1 - correlated**2) * path
+        self._standard[name] = path
+        return path
+
+    def last(self, name: str) -> Floats:
+        return self._standard[name]
+
+    def shock(self, name: str) -> Floats:
+        return self.standard(name) * self.sd(name)
+
+    def spread(self, name: str) -> Floats:
+        return self.between(name) + self.shock(name)
+
+
+def _population(rng: np.random.Generator, codes: tuple[str, ...], studied: set[str]) -> Floats:
+    """Children aged 0-17: evenly spaced quantiles of a lognormal, dealt out at random.
+
+    Authorities of the study get quantiles from the part of the distribution that
+    ``spread.toml`` sets aside for them.
+    """
+    from scipy.special import ndtri
+
+    spread = calibration("spread")
+    count = len(codes)
+    level = (np.arange(count) + 0.5) / count
+    low, high = spread["study_authorities"]["lowest"], spread["study_authorities"]["highest"]
+    eligible = np.flatnonzero((level >= low) & (level <= high))
+    mine = [i for i, code in enumerate(codes) if code in studied]
+    if len(mine) > len(eligible):
+        eligible = np.arange(count)
+    chosen = rng.choice(eligible, size=len(mine), replace=False)
+    rest = rng.permutation(np.setdiff1d(np.arange(count), chosen))
+    place = np.empty(count, dtype=np.int64)
+    place[mine] = chosen
+    others = np.setdiff1d(np.arange(count), mine)
+    place[others] = rest
+    size = spread["population"]["median"] * np.exp(
+        spread["population"]["between"] * ndtri(level[place])
+    )
+    return (size / size.sum())[:, None] * england("population") * 1e6
+
+
+def _logistic(x: Floats) -> Floats:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def _clipped(low: float, high: float) -> Callable[[Floats], Floats]:
+    return lambda x: np.clip(x, low, high)
+
+
+def _solve(
+    deviation: Floats, target: Floats, weight: Floats, link: Callable[[Floats], Floats]
+) -> Floats:
+    """Rates ``link(a_year + deviation)`` whose weighted mean is England's in every year."""
+    low, high = np.full(target.shape, -15.0), np.full(target.shape, 15.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        mean = np.average(link(middle + deviation), axis=0, weights=weight)
+        low = np.where(mean < target, middle, low)
+        high = np.where(mean < target, high, middle)
+    return link((low + high) / 2 + deviation)
+
+
+def _share(relative: Floats, total: Floats, base: Floats, most: float) -> Floats:
+    """Chances proportional to `relative` that sum to `total` over `base` cases, none above `most`."""
+    scale = total / relative.sum(axis=0)
+    chance = np.minimum(relative * scale / base, most)
+    for _ in range(8):  # what the ceiling cuts off is shared out again
+        scale = scale * total / (chance * base).sum(axis=0)
+        chance = np.minimum(relative * scale / base, most)
+    return chance
+
+
+def _second_section47() -> float:
+    return float(calibration("choices")["conference"]["second_section47"])
+
+
+def _not_in_need_section47() -> float:
+    return float(calibration("choices")["conference"]["not_in_need_section47"])
