@@ -17,6 +17,8 @@ from sos_analysis.sources import ROOT, code_hash, digest, file_hash
 from sos_analysis.study import DEFINITIONS, OUTCOMES, Study
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sos_analysis.cells import Cells
 
 DATA = ROOT / "data"
@@ -189,3 +191,25 @@ def _shown(path: Path) -> str:
         return path.relative_to(ROOT).as_posix()
     except ValueError:
         return str(path)
+
+
+def la_years(study: Study, extract: str | Path | None) -> pd.DataFrame:
+    """Authority-year covariates beside the records: `la`, `year` (by its end) and the rest.
+
+    Raises
+    ------
+    RecordsError : the extract has no ``la_years.parquet``, or it lacks its keys.
+    """
+    import pandas as pd
+
+    path = extract_folder(study, extract) / "la_years.parquet"
+    if not path.is_file():
+        raise RecordsError(
+            f"{path.name}: not in the extract; it holds one row an authority and year with the "
+            "columns la, year and the covariates (docs/data_dictionary.md)"
+        )
+    table = pd.read_parquet(path)
+    absent = [name for name in ("la", "year") if name not in table.columns]
+    if absent:
+        raise RecordsError(f"{path.name}: no column {absent[0]!r}; it has {list(table.columns)}")
+    return table.assign(la=table["la"].astype(str))

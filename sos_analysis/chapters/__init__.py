@@ -1,0 +1,231 @@
+"""One function a chapter: it composes the rooms of the package into a `ChapterResult`.
+
+``chapter(name, **parameters)`` is what notebooks call. It checks the parameters (Papermill does
+not), gives back the stored result where study, data, code and parameters are the same, and
+computes it otherwise. It never writes: only the build stores results.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sos_analysis.errors import ClaimError, ParameterError
+
+if TYPE_CHECKING:
+    from sos_analysis.results import ChapterResult
+
+
+class Parameter(NamedTuple):
+    """Type, default, help, and the values allowed ('' : any)."""
+
+    type: type
+    default: Any
+    help: str
+    allowed: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChapterSpec:
+    """What a chapter is called, takes and needs.
+
+    Attributes
+    ----------
+    outcomes : outcomes whose cells it needs; none for the public companion.
+    room : module in this package with a function ``compute(spec, parameters)`` and one
+        ``data_hash(parameters)``.
+    """
+
+    name: str
+    title: str
+    question: str
+    outcomes: tuple[str, ...]
+    room: str
+    parameters: Mapping[str, Parameter]
+
+
+_DRAWS = Parameter(int, 9999, "draws of the permutation test and of the bootstrap")
+_SEED = Parameter(int, 0, "seed of all draws; 0 takes the study file's")
+_PUBLIC = Parameter(str, "", "folder of the public statistics; empty: data/public or released")
+_QUESTION = {
+    "study": Parameter(str, "synthetic", "id of a study in data/study, or path of a study file"),
+    "extract": Parameter(str, "", "folder of the records; empty: the study's own made-up extract"),
+    "definition": Parameter(
+        str, "original", "definition of the outcome that leads", ("original", "strict")
+    ),
+    "cem": Parameter(bool, True, "match children exactly on coarse characteristics"),
+    "covariates": Parameter(bool, True, "adjust for characteristics of the child"),
+    "draws": _DRAWS,
+    "seed": _SEED,
+    "public_data": _PUBLIC,
+}
+_COMPANION = {
+    "public_data": _PUBLIC,
+    "first_year": Parameter(
+        int, 2013, "first year, by its end (31 March)", tuple(range(2013, 2018))
+    ),
+    "last_year": Parameter(int, 2020, "last year, by its end", tuple(range(2018, 2026))),
+    "post_from": Parameter(
+        int, 2018, "first year that counts as after the second wave", tuple(range(2014, 2021))
+    ),
+    "draws": _DRAWS,
+    "seed": _SEED,
+}
+
+
+def _question(name: str, title: str, question: str, *outcomes: str) -> tuple[str, ChapterSpec]:
+    return name, ChapterSpec(name, title, question, outcomes, "question", _QUESTION)
+
+
+CHAPTERS: Mapping[str, ChapterSpec] = dict(
+    [
+        _question(
+            "rq1_assessment_duration",
+            "Length of assessments",
+            "Does Signs of Safety change how long assessments take?",
+            "duration",
+        ),
+        _question(
+            "rq2_rereferral_after_nfa",
+            "Re-referral after 'no further action'",
+            "Does Signs of Safety change how often children are referred again within six months "
+            "after 'no further action'?",
+            *("rereferral", "nfa_share", "rereferral_all"),
+        ),
+        _question(
+            "rq3_escalation_on_rereferral",
+            "Re-referral that escalates",
+            "Does Signs of Safety change how often a re-referral leads to a protection plan or to "
+            "care?",
+            *("escalation", "nfa_share"),
+        ),
+        _question(
+            "rq4_kinship_care",
+            "Kinship care",
+            "Does Signs of Safety change how often children in care live with relatives or "
+            "friends?",
+            "kinship",
+        ),
+        _question(
+            "addendum_icpc",
+            "Addendum: initial child protection conferences",
+            "Does Signs of Safety change how often a referral leads to an initial child protection "
+            "conference?",
+            "icpc",
+        ),
+        (
+            "public_statistics",
+            ChapterSpec(
+                "public_statistics",
+                "What public statistics say",
+                "What do published figures of authorities show around the second wave?",
+                (),
+                "public",
+                _COMPANION,
+            ),
+        ),
+    ]
+)
+
+
+def chapter(name: str, **parameters: Any) -> ChapterResult:
+    """The result of a chapter: stored where nothing differs, else computed.
+
+    Parameters
+    ----------
+    name : one of `CHAPTERS`.
+    **parameters : those of its `ChapterSpec`; what is left out takes its default.
+
+    Raises
+    ------
+    ParameterError : an unknown chapter or parameter, a wrong type or a value that is not allowed;
+        names what is allowed.
+    SosError : the study, the records or the public files cannot be used; says why.
+    """
+    spec = _spec(name)
+    chosen = checked(spec, parameters)
+    return _stored(spec, chosen) or compute(spec, chosen)
+
+
+def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
+    """The result of a chapter, computed, whatever is stored."""
+    made: ChapterResult = _room(spec).compute(spec, chosen)
+    return made
+
+
+def facts(study: str = "synthetic") -> ChapterResult:
+    """Published findings, facts about the programme and design quantities, as claims."""
+    from sos_analysis.chapters.reference import facts as compute_facts
+
+    return compute_facts(study)
+
+
+def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters of a chapter, those given checked, the others at their defaults."""
+    for name, value in given.items():
+        if name not in spec.parameters:
+            near = difflib.get_close_matches(name, spec.parameters, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ParameterError(
+                f"{spec.name} has no parameter {name!r}{hint}; it has: {', '.join(spec.parameters)}"
+            )
+        wanted = spec.parameters[name]
+        # bool is an int to Python, not to a reader who typed True where a number belongs.
+        if type(value) is not wanted.type:
+            raise ParameterError(
+                f"{spec.name}: parameter {name} must be {wanted.type.__name__} ({wanted.help}), "
+                f"not {value!r} ({type(value).__name__})"
+            )
+        if wanted.allowed and value not in wanted.allowed:
+            raise ParameterError(
+                f"{spec.name}: parameter {name} is {value!r}; allowed: "
+                f"{', '.join(map(str, wanted.allowed))}"
+            )
+        if name == "draws" and int(str(value)) < 99:
+            raise ParameterError(
+                f"{spec.name}: parameter draws is {value}; give at least 99, or p-values mean "
+                "nothing"
+            )
+        if name == "seed" and int(str(value)) < 0:
+            raise ParameterError(f"{spec.name}: parameter seed is {value}; give 0 or more")
+    return {name: given.get(name, spec.parameters[name].default) for name in spec.parameters}
+
+
+def _spec(name: str) -> ChapterSpec:
+    if name not in CHAPTERS:
+        near = difflib.get_close_matches(name, CHAPTERS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ParameterError(
+            f"there is no chapter {name!r}{hint}; the chapters are: {', '.join(CHAPTERS)}"
+        )
+    return CHAPTERS[name]
+
+
+def _room(spec: ChapterSpec) -> Any:
+    if spec.room == "public":
+        from sos_analysis.chapters import public
+
+        return public
+    from sos_analysis.chapters import question
+
+    return question
+
+
+def _stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:
+    """The stored result, if study, data, code and parameters are those asked for."""
+    from sos_analysis.results import ChapterResult
+    from sos_analysis.workspace import RESULTS
+
+    path = RESULTS / f"{spec.name}.json"
+    if not path.is_file():
+        return None
+    try:
+        found = ChapterResult.load(path)
+    except ClaimError:
+        return None  # of another version of this code
+    same = dict(found.parameters) == dict(chosen) and dict(found.hashes) == _room(spec).hashes(
+        chosen
+    )
+    return found if same else None

@@ -1,0 +1,120 @@
+"""One outcome under one definition: from cells to both specifications and the event study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sos_analysis.comparison import MatchedSample, matched, series
+from sos_analysis.workspace import cells_for, la_years
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sos_analysis.cells import Cells
+    from sos_analysis.estimation.estimate import Estimate
+    from sos_analysis.estimation.event_study import EventStudy
+    from sos_analysis.study import Study
+
+#: Authority-year covariates of the original's model (those the extract holds).
+LA_COVARIATES = (
+    "assessments",
+    "ofsted",
+    "population_density",
+    "fsm_primary",
+    "fsm_secondary",
+    "innovation_projects",
+    "white_british",
+    "cpp_reviews_on_time",
+)
+
+
+@dataclass(frozen=True)
+class OutcomeFit:
+    """Sample, estimates and event study of one outcome under one definition.
+
+    Estimates are in internal units: proportions, or working days.
+    """
+
+    outcome: str
+    definition: str
+    cells: Cells
+    sample: MatchedSample
+    original: Estimate
+    preferred: Estimate
+    event_study: EventStudy
+
+
+def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) -> OutcomeFit:
+    """Estimate one outcome under one definition with a chapter's parameters."""
+    from sos_analysis.estimation import did
+    from sos_analysis.estimation.event_study import event_study
+
+    cells = cells_for(study, chosen["extract"], outcome, definition)
+    sample = matched(cells, study, outcome, cem=chosen["cem"], thin_groups="drop")
+    spec = study.outcome(outcome)
+    covariates = (
+        [name for name in spec.model_covariates if name in cells.covariates]
+        if chosen["covariates"]
+        else []
+    )
+    placed = series(cells, study, outcome, sample=sample, adjust=covariates)
+    draws, seed = chosen["draws"], chosen["seed"] or study.inference.seed
+    frame, extra = with_la_years(sample.frame, la_years(study, chosen["extract"]))
+    return OutcomeFit(
+        outcome=outcome,
+        definition=definition,
+        cells=cells,
+        sample=sample,
+        original=did.estimate(
+            frame,
+            placed,
+            specification="original",
+            covariates=covariates,
+            la_covariates=extra if chosen["covariates"] else (),
+            draws=draws,
+            seed=seed,
+        ),
+        preferred=did.estimate(
+            sample.frame,
+            placed,
+            specification="preferred",
+            covariates=covariates,
+            draws=draws,
+            seed=seed,
+        ),
+        event_study=event_study(
+            sample.frame, covariates=covariates, series=placed, draws=draws, seed=seed
+        ),
+    )
+
+
+def with_la_years(
+    frame: pd.DataFrame, by_year: pd.DataFrame
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Join authority-year covariates; gaps interpolated within an authority, then standardised.
+
+    As in the original: linear between years, the nearest known value at the ends, mean 0 and
+    standard deviation 1 over the rows of the sample. A covariate that does not vary is left out.
+    """
+    names = [name for name in LA_COVARIATES if name in by_year.columns]
+    filled = by_year[["la", "year", *names]].sort_values(["la", "year"]).copy()
+    filled[names] = filled.groupby("la")[names].transform(
+        lambda column: column.interpolate(limit_direction="both")
+    )
+    joined = frame.assign(la=frame["la"].astype(str)).merge(filled, on=["la", "year"], how="left")
+    kept = []
+    weight = joined["n"].to_numpy(float)
+    for name in names:
+        values = joined[name].to_numpy(float)
+        if np.isnan(values).any():
+            continue  # unknown for a whole authority: no honest value to put in
+        mean = np.average(values, weights=weight)
+        spread = float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
+        if spread > 0:
+            joined[name] = (values - mean) / spread
+            kept.append(name)
+    return joined, tuple(kept)

@@ -1,0 +1,177 @@
+"""Facts as a result: published findings, the programme, and quantities of the design.
+
+Prose pages hold no typed numbers; what is not computed by a chapter is a claim made here.
+"""
+
+from __future__ import annotations
+
+from sos_analysis.facts import Finding, programme, published
+from sos_analysis.results import ChapterResult, Claim, code_hash
+from sos_analysis.study import Outcome, Study, load_study
+
+NAME = "facts"
+NOT_PUBLISHED = "Not published where we could read it"
+
+
+def facts(study_id: str = "synthetic") -> ChapterResult:
+    """All facts the prose pages speak of."""
+    study = load_study(study_id)
+    made = [*_published(), *_design(study)]
+    return ChapterResult(
+        name=NAME,
+        title="Facts and design",
+        origin="design",
+        parameters={"study": study_id},
+        claims={c.id: c for c in made},
+        hashes={"study": study.short_hash, "code": code_hash()},
+    )
+
+
+def finding_claims(prefix: str, finding: Finding) -> list[Claim]:
+    """A published finding as claims: its verdict in words, and its size where it has one."""
+    source = f"{finding.source}, {finding.url}"
+    note = (
+        f"Not published where we could read it: {', '.join(finding.unknown)}."
+        if finding.unknown
+        else ""
+    )
+    words = finding.words or NOT_PUBLISHED
+    made = [
+        Claim(
+            f"{prefix}.verdict",
+            words[:1].upper() + words[1:],
+            origin="published",
+            chapter=NAME,
+            source=source,
+            note=note,
+        ),
+        Claim(
+            f"{prefix}.statement",
+            finding.statement,
+            origin="published",
+            chapter=NAME,
+            source=source,
+            note=note,
+        ),
+    ]
+    if finding.value is not None:
+        made.append(
+            Claim(
+                f"{prefix}.size",
+                finding.value,
+                finding.unit or "",
+                decimals=0,
+                origin="published",
+                chapter=NAME,
+                source=source,
+                note=note,
+            )
+        )
+    return made
+
+
+def _published() -> list[Claim]:
+    found = published()
+    made: list[Claim] = []
+    for finding in found.findings:
+        name = finding.id.replace("secondary.", "").replace("kinship.size", "kinship_size")
+        made += finding_claims(f"published.{name}", finding)
+    size = found.finding("kinship.size")
+    kinship = found.finding("kinship")
+    points = f"{abs(size.value or 0):.0f} {size.unit}"
+    return [
+        *made,
+        _words(
+            "published.kinship.message",
+            f"The published evaluation reports {kinship.words} that kinship care fell, by "
+            f"{points}.",
+            f"{kinship.source}; size: {size.source}, {size.url}",
+        ),
+        _words(
+            "published.nulls.message",
+            "The published evaluation reports no strong evidence that the length of assessments, "
+            "re-referral after 'no further action', or escalation changed.",
+            kinship.source,
+        ),
+        _words(
+            "published.secondary.message",
+            "The published evaluation reports that embedding and quality do not explain its "
+            "results, and that effects are larger once similar models elsewhere are allowed for.",
+            kinship.source,
+        ),
+    ]
+
+
+def _words(id: str, text: str, source: str, origin: str = "published") -> Claim:
+    return Claim(id, text, origin=origin, chapter=NAME, source=source)
+
+
+def _design(study: Study) -> list[Claim]:
+    def number(id: str, value: float, unit: str = "", *, source: str, decimals: int = 0) -> Claim:
+        origin = "programme" if id == "design.pilots.original" else "design"
+        return Claim(id, value, unit, decimals=decimals, origin=origin, chapter=NAME, source=source)
+
+    fact = programme().fact("analysed.count")
+    where = f"study file {study.path.name}"
+    made = [
+        number("design.pilots.original", float(str(fact.value)), source=fact.source),
+        number("design.pilots.study", len(study.pilots), source=where),
+        number("design.draws", study.inference.draws, source=where),
+        number("design.threshold", study.disclosure.threshold, source=where),
+        number("design.rounding", study.disclosure.rounding_base, source=where),
+        _words(
+            "design.certainty.scheme",
+            "A result starts at moderate for real records and at low for public statistics. Each "
+            "check that fails lowers it by a step; a result too imprecise to read stays low.",
+            "sos_analysis.evidence",
+            "design",
+        ),
+    ]
+    for outcome in study.outcomes:
+        made += _outcome(outcome, where)
+    if study.synthetic is not None:
+        made.append(
+            number("facts.synthetic.authorities", study.synthetic.authorities, source=where)
+        )
+    if study.truth is not None:
+        kinship = study.outcome("kinship")
+        made.append(
+            Claim(
+                "facts.truth.kinship",
+                study.truth.effects["kinship"] * kinship.scale,
+                kinship.unit,
+                decimals=0,
+                origin="synthetic",
+                chapter=NAME,
+                source=where,
+            )
+        )
+    return made
+
+
+def _outcome(outcome: Outcome, where: str) -> list[Claim]:
+    made = [
+        Claim(
+            f"design.mid.{outcome.name}",
+            outcome.minimum_important_difference,
+            outcome.unit,
+            decimals=0 if float(outcome.minimum_important_difference).is_integer() else 1,
+            origin="design",
+            chapter=NAME,
+            source=where,
+            note=outcome.mid_reason,
+        )
+    ]
+    if outcome.window_days:
+        made.append(
+            Claim(
+                f"design.window.{outcome.name}",
+                outcome.window_days,
+                "days",
+                decimals=0,
+                origin="design",
+                chapter=NAME,
+                source=where,
+            )
+        )
+    return made
