@@ -568,8 +568,42 @@ def test_every_cited_source_has_a_complete_entry() -> None:
         fields = set(re.findall(r"^\s*(\w+)\s*=", body, re.MULTILINE))
         assert {"author", "title"} <= fields, key
         if kind == "article":
-            assert {"journal", "volume", "pages", "year", "doi"} <= fields, key
+            assert {"journal", "volume", "pages", "year"} <= fields, key
+            assert fields & {"doi", "url"}, key
         else:
             assert fields & {"url", "institution"}, key
         for doi in re.findall(r"doi\s*=\s*\{(.*?)\}", body):
             assert re.fullmatch(r"10\.\d{4,}/\S+", doi), key
+
+
+def test_every_citation_on_a_page_has_an_entry() -> None:
+    text = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    known = set(re.findall(r"^@\w+\{(\w+),", text, re.MULTILINE))
+    pages = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
+    cited = {
+        key.strip()
+        for page in pages
+        for keys in re.findall(r"\{cite:?\w*\}`([^`]+)`", page.read_text(encoding="utf-8"))
+        for key in keys.split(",")
+    }
+    assert cited, "no page cites anything: the pattern no longer fits"
+    assert cited <= known, sorted(cited - known)
+
+
+# --- the data dictionary keeps up ---------------------------------------------------------------
+
+
+def test_data_dictionary_names_every_key_and_column() -> None:
+    from sos_analysis import facts, study
+    from sos_analysis.outcomes import OUTCOME_COLUMNS
+    from sos_analysis.records.tables import CANONICAL
+
+    text = (ROOT / "docs" / "data_dictionary.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`\"?([A-Za-z0-9_ -]+)\"?`", text))
+    keys = {k for table in study._KEYS.values() for k in table}
+    keys |= {k for options in study._OPTIONS.values() for k in options}
+    keys |= set(study.OUTCOMES) | set(study.GROUPS) | set(study.COVARIATES)
+    keys |= set(facts.Finding.__dataclass_fields__) | set(facts.Fact.__dataclass_fields__)
+    keys |= set(CANONICAL) | {c for columns in CANONICAL.values() for c in columns}
+    keys |= set(OUTCOME_COLUMNS)
+    assert keys <= named, f"not in the data dictionary: {sorted(keys - named)}"
