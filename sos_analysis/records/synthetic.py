@@ -23,17 +23,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sos_analysis.errors import ParameterError, RecordsError
+from sos_analysis.records.synthetic_arrivals import expected_arrivals
 from sos_analysis.records.synthetic_care import episodes, kinship_outcomes
-from sos_analysis.records.synthetic_days import NEVER, calendar, day_number
+from sos_analysis.records.synthetic_days import NEVER, day_number
 from sos_analysis.records.synthetic_life import (
     END,
     NEED,
     NFA,
-    START,
     Cases,
     Children,
     Effects,
-    expected_returns,
     simulate,
 )
 from sos_analysis.records.synthetic_rates import (
@@ -55,7 +54,6 @@ from sos_analysis.sources import code_hash, file_hash
 from sos_analysis.study import Study
 
 _LIFE, _CARE, _FACTS, _DIRT, _CONTEXT = 1, 2, 3, 4, 5
-_MONTHS = 12 * len(YEARS)
 _CALIBRATION = ("england", "spread", "choices")
 Progress = Callable[[str], None]
 
@@ -169,46 +167,6 @@ def generator_hash() -> str:
     for name in _CALIBRATION:
         digest.update((CALIBRATION / f"{name}.toml").read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
-
-
-def expected_arrivals(plan: Plan, seed: int, scale: float) -> Floats:
-    """Expected new children of each authority on each day.
-
-    New children are what is left of the expected referrals once the expected returns of children
-    referred before are taken off (a renewal equation by month).
-
-    Returns
-    -------
-    array of shape (authorities, days from `START` to `END`).
-    """
-    days = np.arange(START, END + 1)
-    cal = calendar()
-    stamp = days.astype("datetime64[D]")
-    month = stamp.astype("datetime64[M]").astype(np.int64)
-    month -= month[0]
-    year = cal.year(days.astype(np.int32)) - YEARS[0]
-    weekday = (days + 3) % 7  # 0 is a Monday
-    weight = np.where(cal.is_working[days - cal.first], 1.0, np.where(weekday < 5, 0.10, 0.10))
-    calendar_month = (month + 3) % 12  # 0 is January
-    weight = weight * np.where(calendar_month == 7, 0.90, np.where(calendar_month == 11, 0.94, 1.0))
-    of_year = np.bincount(year, weights=weight)
-    of_month = np.bincount(month, weights=weight)
-    month_year = np.arange(_MONTHS) // 12
-    total = plan.referrals[:, month_year] * (of_month / of_year[month_year])
-    kernel = expected_returns(plan, _MONTHS, seed)
-    kinds = np.stack(
-        [plan.nfa, plan.not_in_need, 1 - plan.nfa - plan.not_in_need], axis=2
-    )[:, month_year]
-    back = kinds @ kernel * plan.rereferral[:, month_year][:, :, None]
-    new = np.empty_like(total)
-    returning = np.zeros_like(total)
-    for t in range(_MONTHS):
-        # Returns within the month itself follow its own referrals.
-        new[:, t] = np.maximum(total[:, t] * (1 - back[:, t, 0]) - returning[:, t], 0.05 * total[:, t])
-        actual = (new[:, t] + returning[:, t]) / (1 - back[:, t, 0])
-        left = _MONTHS - t - 1
-        returning[:, t + 1 :] += actual[:, None] * back[:, t, 1 : left + 1]
-    return scale * new[:, month] * (weight / of_month[month])
 
 
 def _chosen(study: Study, authorities: Sequence[str] | None) -> tuple[str, ...]:
@@ -385,9 +343,7 @@ class _TruthRows:
     def __init__(self) -> None:
         self._tables: list[pa.Table] = []
 
-    def add(
-        self, study: Study, la: str, children: Children, cases: Cases, tables: Tables
-    ) -> None:
+    def add(self, study: Study, la: str, children: Children, cases: Cases, tables: Tables) -> None:
         """Potential outcomes of one authority; nothing unless it is a pilot."""
         assert study.truth is not None
         effects = effects_of(study, la)

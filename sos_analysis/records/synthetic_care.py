@@ -15,6 +15,7 @@ import numpy as np
 
 from sos_analysis.records.synthetic_days import NEVER, Days, day_number
 from sos_analysis.records.synthetic_life import (
+    ADOPTION,
     ADULT,
     BREAKS,
     END,
@@ -186,10 +187,13 @@ def _changes(
     where = np.where(u[10] < 0.14, _KIN, np.where(u[10] < 0.30, _P["P1"], where))
     place[later, 4] = where[later]
 
-    adopted = (age < 6) & (kin == NO_KIN) & ordered & (length > 520) & (u[11] < 0.55)
-    day[adopted, 5] = (begins + 150 + np.floor(u[3] * 150).astype(np.int64))[adopted]
+    adopted = (age < 1826 / 365.25) & (kin == NO_KIN) & ordered
+    adopted &= (length >= ADOPTION[0]) & (length <= ADOPTION[1])
+    share = 0.45 + 0.2 * u[3]
+    day[adopted, 5] = np.floor(begins + share * (length - begins)).astype(np.int64)[adopted]
     legal[adopted, 5] = _L["E1"]
-    day[adopted, 6] = (day[adopted, 5] + 40 + np.floor(u[8][adopted] * 160)).astype(np.int64)
+    to = day[:, 5] + np.floor((0.2 + 0.4 * u[8]) * (length - day[:, 5]))
+    day[adopted, 6] = to[adopted].astype(np.int64)
     codes = np.array([_P["A6"], _P["A5"], _P["A4"], _P["A3"]])
     place[adopted, 6] = codes[np.searchsorted([0.80, 0.96, 0.985], u[10], "right")][adopted]
     # After a placement order neither a full order nor another move is recorded.
@@ -208,13 +212,13 @@ def _elsewhere(age: Floats, asylum: Bools, route: Ints, u: Floats, v: Floats) ->
     teen = np.select(
         [u < 0.76, u < 0.93, u < 0.95, u < 0.965], [_FOSTER, _P["K2"], _P["R1"], _P["K1"]], _P["H5"]
     )
-    oldest = np.select(
-        [u < 0.52, u < 0.68, u < 0.92], [_FOSTER, _P["K2"], _P["H5"]], _P["P2"]
-    )
+    oldest = np.select([u < 0.52, u < 0.68, u < 0.92], [_FOSTER, _P["K2"], _P["H5"]], _P["P2"])
     child = np.where(u < 0.965, _FOSTER, _P["K2"])
     baby = np.where(u < 0.93, _FOSTER, _P["R3"])
     place = np.select([age < 1, age < 10, age < 16], [baby, child, teen], oldest)
-    place = np.where(asylum, np.where(u < 0.6, _FOSTER, np.where(u < 0.93, _P["H5"], _P["P2"])), place)
+    place = np.where(
+        asylum, np.where(u < 0.6, _FOSTER, np.where(u < 0.93, _P["H5"], _P["P2"])), place
+    )
     place = np.where(route == JUSTICE, np.where(v < 0.5, _P["R5"], _P["K1"]), place)
     return np.where(route == BREAKS, np.where(v < 0.55, _FOSTER, _P["R1"]), place)
 
@@ -293,22 +297,20 @@ def _reasons(
         [_R["E4B"], _R["E41"], _R["E3"], _R["E2"], other_guardian],
         _R["E8"],
     )
-    to_family = np.select(
-        [u < 0.56, u < 0.82], [home, family_guardian], _R["E13"]
-    )
+    to_family = np.select([u < 0.56, u < 0.82], [home, family_guardian], _R["E13"])
     from_kin = np.select(
-        [u < 0.48, u < 0.62, u < 0.75, u < 0.80],
+        [u < 0.64, u < 0.74, u < 0.85, u < 0.90],
         [kin_guardian, home, _R["E41"], _R["E13"]],
         _R["E8"],
     )
     from_parents = np.where(u < 0.85, home, _R["E8"])
     long_other = np.select(
-        [u < 0.20, u < 0.29, u < 0.36, u < 0.42, u < 0.50, u < 0.54],
+        [u < 0.15, u < 0.35, u < 0.41, u < 0.46, u < 0.53, u < 0.57],
         [home, other_guardian, _R["E4B"], _R["E13"], _R["E41"], _R["E3"]],
         _R["E8"],
     )
     voluntary = np.select(
-        [u < 0.40, u < 0.51, u < 0.64, u < 0.68, u < 0.71],
+        [u < 0.36, u < 0.46, u < 0.58, u < 0.62, u < 0.65],
         [home, _R["E4B"], _R["E13"], _R["E41"], _R["E3"]],
         _R["E8"],
     )
@@ -326,7 +328,7 @@ def _reasons(
     leaver = age * 365.25 + length >= ADULT - 40
     recent = ends >= GUARDIANSHIP_CHANGE
     grown = np.select(
-        [u < 0.25, u < 0.45, (u < 0.75) & recent], [_R["E5"], _R["E6"], _R["E17"]], _R["E8"]
+        [u < 0.45, u < 0.56, (u < 0.80) & recent], [_R["E5"], _R["E6"], _R["E17"]], _R["E8"]
     )
     reason = np.where(leaver & ~(soon & (kin == LEFT_TO_FAMILY)), grown, reason)
     reason = np.where(route == BREAKS, _R["E8"], reason)

@@ -32,6 +32,8 @@ ADULT = 6574  # days to the 18th birthday
 NFA, NOT_IN_NEED, NEED = 0, 1, 2
 # How a child came into care, and what the year brought (the original's outcome and its parts).
 VOLUNTARY, INTERIM, POLICE, FULL, EMERGENCY, JUSTICE, BREAKS = range(7)
+# Length of care in days, under an order, of children under 5 who are adopted.
+ADOPTION = (480, 1000)
 NO_KIN, WITH_KIN, WITH_PARENTS, LEFT_TO_FAMILY = range(4)
 
 
@@ -349,7 +351,9 @@ class _Step:
             closed = np.where(day < NEVER, np.maximum(closed, day + 7), closed)
         floor = np.maximum(
             np.where(plan_end < NEVER, plan_end, 0),
-            np.maximum(np.where(again_end < NEVER, again_end, 0), np.where(care_end < NEVER, care_end, 0)),
+            np.maximum(
+                np.where(again_end < NEVER, again_end, 0), np.where(care_end < NEVER, care_end, 0)
+            ),
         )
         floor = np.maximum(floor, np.where(conference < NEVER, conference, 0))
         floor = np.maximum(floor, np.where(section47 < NEVER, section47, 0))
@@ -378,7 +382,7 @@ class _Step:
         rng, n, referral = self.rng, len(rows), out["referral"][rows]
         share = self.choices["conference"]
         u = rng.random((5, n))
-        chance = self.rates.icpc[at] * np.array([1.30, 1.08, 1.0, 0.88, 0.55])[band]
+        chance = self.rates.icpc[at] * np.array(share["age_factor"])[band]
         if back:
             chance = chance * self.rates.escalation[at]
         chance = np.minimum(chance, 0.8)
@@ -399,12 +403,11 @@ class _Step:
         band_low = np.array([5, 11, 16, 21])
         width = np.array([6, 5, 5, 15])
         kind = np.searchsorted(np.cumsum(share["days_shares"])[:-1], u[3], "right")
-        gap = band_low[kind] + np.floor(rng.random(n) * width[kind]).astype(np.int64)
+        gap = band_low[kind] + np.floor(rng.random(n) ** 0.7 * width[kind]).astype(np.int64)
         meeting = enquiry + gap
-        # Conferences are held on working days; a day off moves them back, never past day 90.
-        working = self.calendar.is_working[np.clip(meeting - self.calendar.first, 0, 8300)]
-        meeting = np.where(working, meeting, meeting - 2)
-        meeting = np.maximum(meeting, enquiry)
+        # Conferences keep off weekends.
+        weekday = (meeting + 3) % 7
+        meeting = meeting + np.select([weekday == 5, weekday == 6], [-1, 1], 0)
         held &= meeting < last
         conference = np.where(held, meeting, NEVER)
         plain = ~held & (rng.random(n) < self.rates.section47[at])
@@ -441,7 +444,9 @@ class _Step:
         asylum = self.children.asylum[out["child"][rows]]
         into = (rng.random(n) < chance) | asylum
         disabled = self.children.disabled[out["child"][rows]]
-        short = ~into & disabled & (rng.random(n) < own["short_break_share"] * self.rates.care[at] * 6)
+        short = (
+            ~into & disabled & (rng.random(n) < own["short_break_share"] * self.rates.care[at] * 6)
+        )
         picked = np.flatnonzero(into | short)
         m = len(picked)
         u = rng.random((8, m))
@@ -470,7 +475,7 @@ class _Step:
         route = np.where(short[picked], BREAKS, route)
         order = self._orders(route, left, u[3], u[4], self.children.asylum[child])
         kin, before = self._kinship(years, band[picked], begun, order, u[5], u[6], child)
-        length = self._length(route, order, kin, left, u[7])
+        length = self._length(route, order, kin, left, begun - self.children.born[child], u[7])
         end = begun + length
         full = rows[picked]
         out["route"][full], out["order"][full] = route, order
@@ -511,16 +516,25 @@ class _Step:
         after = np.where(u < np.clip(chance + effect, 0, 1), types, NO_KIN)
         return after.astype(np.int8), before.astype(np.int8)
 
-    def _length(self, route: Ints, order: Ints, kin: Ints, left: Ints, u: Floats) -> Ints:
-        """Days in care, never past the 18th birthday."""
+    def _length(
+        self, route: Ints, order: Ints, kin: Ints, left: Ints, age: Ints, u: Floats
+    ) -> Ints:
+        """Days in care, never past the 18th birthday; `ADOPTION` days mark a way to adoption."""
         rng, n = self.rng, len(route)
         v = rng.random(n)
         least = np.where(order < NEVER, order, 0)
         ordered = np.where(
             u < 0.10,
             np.floor(np.maximum(least + 15, 60) + v * (360 - np.maximum(least + 15, 60))),
-            np.floor(370 - 1250 * np.log1p(-v)),
+            np.floor(370 - np.where(kin == WITH_KIN, 700, 1900) * np.log1p(-v)),
         )
+        first, last = ADOPTION
+        adopted = (u >= 0.10) & (u < 0.10 + 0.9 * self.choices["care"]["adopted_share"])
+        adopted &= (age < 1826) & (kin == NO_KIN)
+        # The others of long stay keep clear of these lengths, which episodes read as adoption.
+        young = (age < 1826) & (kin == NO_KIN) & ~adopted & (ordered >= first) & (ordered <= last)
+        ordered = np.where(young, ordered + last - first + 1, ordered)
+        ordered = np.where(adopted, first + np.floor(v * (last - first)), ordered)
         leaving = np.floor(least + 15 + v * (360 - (least + 15)))
         ordered = np.where(kin == LEFT_TO_FAMILY, leaving, ordered)
         plain = np.select(
@@ -577,7 +591,9 @@ class _Step:
         low = edges[kind]
         high = np.append(edges, edges[-1])[kind + 1]
         length = np.where(
-            kind == len(edges) - 1, low - own["long_mean_days"] * np.log1p(-v), low + v * (high - low)
+            kind == len(edges) - 1,
+            low - own["long_mean_days"] * np.log1p(-v),
+            low + v * (high - low),
         )
         disabled = self.children.disabled[out["child"][rows]]
         length = np.where(disabled, length * self.choices["disability"]["duration_factor"], length)
@@ -592,7 +608,7 @@ class _Step:
         clear = np.where(conference < NEVER, conference, first) + 40
         room = closed - 7 - clear
         again = clear + (rng.random(n) * np.clip(room, 0, 500)).astype(np.int64)
-        chance = 2.0 * self.choices["conference"]["second_section47"]  # only where there is room
+        chance = 1.4 * self.choices["conference"]["second_section47"]  # only where there is room
         kept = (first < NEVER) & (room > 0) & (rng.random(n) < chance)
         return np.where(kept, again, NEVER)
 
@@ -620,9 +636,7 @@ class _Step:
         out["again"][rows[fits]] = day[fits]
         out["again_end"][rows[fits]] = ended[fits]
 
-    def _return(
-        self, out: dict[str, Any], child: Ints, adult: Days
-    ) -> tuple[Days, Floats]:
+    def _return(self, out: dict[str, Any], child: Ints, adult: Days) -> tuple[Days, Floats]:
         """Day of each child's next referral (`NEVER`: none in the data) and what it inherits."""
         own, rng, n = self.choices["rereferral"], self.rng, len(child)
         kind, closed, referral = out["kind"], out["closed"], out["referral"]
@@ -639,7 +653,11 @@ class _Step:
         shift = shift + self.effects.on("rereferral_all", base)
         soon = np.clip(year * half + shift, 0, 0.95)
         gap = np.select(
-            [u < soon, u < np.maximum(year, soon), u < np.maximum(year, soon) + own["later"] * (1 - year)],
+            [
+                u < soon,
+                u < np.maximum(year, soon),
+                u < np.maximum(year, soon) + own["later"] * (1 - year),
+            ],
             [
                 np.ceil(-mean * np.log1p(-v * half * whole)),
                 np.ceil(-mean * np.log1p(-whole * (half + v * (1 - half)))),
@@ -660,45 +678,3 @@ class _Step:
         out["returned_after"] = np.where(closed_off, u < soon, -1).astype(np.int8)
         carried = self.effects.on("escalation", base) / np.maximum(soon, 0.02)
         return follow, np.where(closed_off & (u < soon), carried, 0.0)
-
-
-def expected_returns(plan: Plan, months: int, seed: int) -> Floats:
-    """Expected next referrals by months since a referral, at England's chances.
-
-    Parameters
-    ----------
-    plan : its choices are used; rates are England's mean of the middle year.
-    months : length of the answer.
-    seed : a fixed stream of its own.
-
-    Returns
-    -------
-    array of shape (3, months) : for cases ending in no further action, not in need, in need.
-    """
-    rng = np.random.default_rng([seed, 0, 1])
-    n = 40_000
-    middle = len(YEARS) // 2
-    weight = plan.referrals[:, middle] / plan.referrals[:, middle].sum()
-    flat = {
-        name: np.full(len(YEARS), np.average(getattr(plan, name)[:, middle], weights=weight))
-        for name in ("nfa", "not_in_need", "section47", "icpc", "within45", "care", "kinship")
-    }
-    one = np.ones(len(YEARS))
-    rates = Rates(**flat, rereferral=one, escalation=one, plan=plan.plan, second_plan=plan.second_plan)
-    first = np.full(n, START, dtype=np.int32)
-    children = _children(plan.choices, first, rng)
-    step = _Step(rates, plan.choices, children, Effects(), rng)
-    child, referral = np.arange(n, dtype=np.int64), first
-    counts, bases = np.zeros((3, months)), np.zeros(3)
-    pushed: Floats | None = None
-    for _ in range(3):  # later referrals find older children
-        rows, follow, pushed = step.referrals(child, referral, pushed)
-        lag = ((follow - referral) / 30.4375).astype(np.int64)
-        for kind in range(3):
-            mine = rows["kind"] == kind
-            bases[kind] += mine.sum()
-            seen = lag[mine & (follow < NEVER)]
-            counts[kind] += np.bincount(seen[seen < months], minlength=months)[:months]
-        keep = (follow < NEVER) & (follow < START + 2500)
-        child, referral, pushed = child[keep], follow[keep], pushed[keep]
-    return counts / np.maximum(bases, 1)[:, None]

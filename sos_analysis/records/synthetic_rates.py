@@ -146,8 +146,10 @@ def draw_plan(study: Study, seed: int) -> Plan:
     icpc = _share(referrals * np.exp(draw.spread("icpc")), england("icpc") * 1000, need, 0.6)
     conferences = icpc * need
     rest = england("section47") * 1000 / (1 + _second_section47())
-    rest = rest - conferences.sum(axis=0) - (_not_in_need_section47() * not_in_need * referrals).sum(
-        axis=0
+    rest = (
+        rest
+        - conferences.sum(axis=0)
+        - (_not_in_need_section47() * not_in_need * referrals).sum(axis=0)
     )
     enquiries = _share(
         (need - conferences) * np.exp(draw.spread("section47")), rest, need - conferences, 0.9
@@ -170,13 +172,13 @@ def draw_plan(study: Study, seed: int) -> Plan:
         rereferral=rereferral,
         section47=enquiries,
         icpc=icpc,
-        within45=_solve(
-            draw.spread("within45"), england("within45") / 100, referrals, _logistic
-        ),
+        within45=_solve(draw.spread("within45"), england("within45") / 100, referrals, _logistic),
         care=care,
         kinship=_solve(draw.spread("kinship"), target, care * need, _clipped(0.1, 0.8)),
         escalation=escalation,
-        plan=england("plan") / england("icpc") / (1 + calibration("choices")["plan"]["second_in_case"]),
+        plan=england("plan")
+        / england("icpc")
+        / (1 + calibration("choices")["plan"]["second_in_case"]),
         second_plan=england("second_plan") / 100,
         choices=calibration("choices"),
     )
@@ -201,9 +203,7 @@ class _Draw:
         factor = self._settings.shock_sd[key] / row["study_sd"] if key else 1.0
         return float(row["shock"] * factor)
 
-    def standard(
-        self, name: str, correlated: float = 0.0, other: Floats | None = None
-    ) -> Floats:
+    def standard(self, name: str, correlated: float = 0.0, other: Floats | None = None) -> Floats:
         """Stationary AR(1) of unit variance; `correlated` with another one of the same length."""
         row = calibration("spread")[name]
         key = row.get("study_key")

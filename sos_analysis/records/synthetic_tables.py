@@ -160,8 +160,9 @@ class Tables:
         at_first = np.maximum.accumulate(np.where(first, before, 0)) if n else before
         before = before - at_first
         at = np.clip(self.calendar.year(c.plan) - YEARS[0], 0, len(YEARS) - 1)
-        plan = calibration("choices")["plan"]
-        share = np.linspace(plan["before_extract"], plan["before_extract_last"], len(YEARS))
+        # The records show some earlier plans; the rest of England's share lies before them.
+        shown = np.linspace(*calibration("choices")["plan"]["in_records"], len(YEARS))
+        share = np.clip((second_plan - shown) / (1 - shown), 0, 1)
         earlier = rng.random(n) < share[at]
         previous = before + np.where(earlier, 1 + (rng.random(n) < 0.15), 0)
         return previous, previous + 1
@@ -207,9 +208,7 @@ class Tables:
         both = np.flatnonzero(first & second)
         copies = np.flatnonzero(self.same_day[rows])
         which = np.where(~first & second, 2, np.where(first, 1, 0))
-        order = np.argsort(
-            np.concatenate([np.arange(len(rows)), both, copies]), kind="stable"
-        )
+        order = np.argsort(np.concatenate([np.arange(len(rows)), both, copies]), kind="stable")
         row = np.concatenate([rows, rows[both], rows[copies]])[order]
         plan_no = np.concatenate([which, np.full(len(both), 2), which[copies]])[order]
         copied = np.concatenate(
@@ -291,9 +290,7 @@ class Tables:
             "CIN_DateOfInitialCPC": dates(meeting),
             "CIN_CPPstartDate": dates(np.where(planned, start, NEVER)),
             "CIN_CPPendDate": dates(finish),
-            "CIN_CategoryOfAbuse": coded(
-                np.where(planned, self.category[row], -1), _categories()
-            ),
+            "CIN_CategoryOfAbuse": coded(np.where(planned, self.category[row], -1), _categories()),
             "CIN_LatestCategoryOfAbuse": coded(
                 np.where(planned, self.latest[row], -1), _categories()
             ),
@@ -328,7 +325,11 @@ class Tables:
         row = np.concatenate([first, again, dirty])
         start = np.concatenate([c.assessed[first], c.again[again], c.assessed[dirty]])
         finish = np.concatenate(
-            [c.assessed_end[first], c.again_end[again], c.assessed_end[dirty] + self.duplicate[dirty]]
+            [
+                c.assessed_end[first],
+                c.again_end[again],
+                c.assessed_end[dirty] + self.duplicate[dirty],
+            ]
         )
         order = np.lexsort((finish, start, row))
         row, start, finish = row[order], start[order], finish[order]
@@ -359,9 +360,7 @@ class Tables:
         meeting = np.concatenate(
             [np.where(held, recorded, NEVER)[first], np.full(len(again), NEVER)]
         )
-        needless = np.concatenate(
-            [c.conference[first] >= NEVER, np.ones(len(again), dtype=bool)]
-        )
+        needless = np.concatenate([c.conference[first] >= NEVER, np.ones(len(again), dtype=bool)])
         order = np.lexsort((start, row))
         row, start, meeting, needless = row[order], start[order], meeting[order], needless[order]
         return pa.table(
