@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sos_analysis.errors import RecordsError
+from sos_analysis import companion
+from sos_analysis.errors import ParameterError, RecordsError
+from sos_analysis.facts import programme
 from sos_analysis.records import public_statistics as public
 
 SOURCES = public.public_sources()
@@ -211,3 +215,236 @@ def test_sources_name_a_wrong_key(tmp_path: Path) -> None:
     broken.write_text(text.replace("sha256 =", "sha265 ="), encoding="utf-8")
     with pytest.raises(RecordsError, match=r"files\[0\]\.sha265: unknown key.*'sha256'"):
         public.public_sources(broken)
+
+
+# --- the published files, where they are ---------------------------------------------------------
+def published() -> Path:
+    """Folder of the published files; skips, saying why, where they are not."""
+    root = Path(__file__).resolve().parents[1]
+    named = os.environ.get("SOS_PUBLIC_DATA")
+    beside = root.parent / "shared" / "reference-data"
+    for folder in (Path(named) if named else None, root / "data" / "public", beside):
+        if folder is not None and folder.is_dir():
+            return folder
+    pytest.skip(
+        "the published files are not here; `python -m sos_analysis fetch-public` gets them. The "
+        "released results were checked against the same values all the same."
+    )
+
+
+@pytest.fixture(scope="module")
+def computed() -> companion.CompanionResult:
+    return companion.run(published())
+
+
+#: Unweighted two-way fixed effects, all authorities as coded each year, after from the year ending
+#: March 2018, clustered on authorities: computed by others from the same files, to two decimals.
+KNOWN = {
+    "rereferral_percent": (-0.40, 1.80),
+    "no_further_action_percent": (-2.80, 3.04),
+    "not_in_need_percent": (5.19, 3.06),
+}
+ROUNDING = 0.01  # the known values are rounded to two decimals
+
+
+def check_known(result: companion.CompanionResult) -> None:
+    for outcome, (att, se) in KNOWN.items():
+        found = result.estimate(outcome)
+        assert found.att == pytest.approx(att, abs=ROUNDING)
+        assert found.se_crv1 == pytest.approx(se, abs=ROUNDING)
+        assert found.pilots == 10
+        # England had 152 authorities; two were merged into others as of 2019/20, and those codes
+        # count too, as do authorities without a published number in some years.
+        assert 150 <= found.authorities <= 155
+
+
+def test_released_results_hold_the_known_values() -> None:
+    result = companion.released()
+    check_known(result)
+    assert result.source == "released"
+    assert result.files == tuple(
+        companion.Source(f.id, f.name, f.url, f.sha256, True) for f in SOURCES.files
+    )
+    assert result.attribution == SOURCES.attribution
+
+
+def test_published_files_give_the_known_and_the_released_values(
+    computed: companion.CompanionResult,
+) -> None:
+    check_known(computed)
+    released = companion.released()
+    assert computed.means == released.means
+    assert computed.data_hash == released.data_hash
+    for mine, theirs in zip(computed.estimates, released.estimates, strict=True):
+        # Linear algebra differs between machines in the last digits; a draw may tie or not.
+        assert mine.att == pytest.approx(theirs.att, abs=1e-9)
+        assert mine.se_crv3 == pytest.approx(theirs.se_crv3, abs=1e-9)
+        assert mine.p_primary == pytest.approx(theirs.p_primary, abs=2e-4)
+        assert mine.p_secondary == pytest.approx(theirs.p_secondary, abs=2e-4)
+        # Intervals end where the count of draws jumps, so a tie moves them a little.
+        assert mine.ci == pytest.approx(theirs.ci, abs=0.01)
+
+
+def test_national_rows_are_what_the_release_says() -> None:
+    """England totals of the release (rounded to 10), so the right rows and years are read."""
+    read = public.read_statistics(public.find_file(published(), REFERRALS), REFERRALS)
+    england = read.values[read.values["geographic_level"] == "National"].set_index("year")
+    assert england.loc[2014, "referral_count"] == pytest.approx(657_800, abs=50)
+    assert england.loc[2019, "no_further_action_percent"] == 8.1
+    local = read.values[read.values["geographic_level"] == "Local authority"]
+    # Totals are rounded to 10 and some authorities' counts are not given: within half a per cent.
+    total = local[local["year"] == 2019]["referral_count"].sum()
+    assert total == pytest.approx(england.loc[2019, "referral_count"], rel=0.005)
+    assert local.groupby("year")["old_la_code"].nunique().loc[2013:2021].tolist() == [
+        *[152] * 7,
+        151,
+        151,
+    ]
+
+
+# --- made-up files with known answers ------------------------------------------------------------
+PILOTS = [p.dfe_code for p in programme().in_wave(2)]
+OTHERS = ["211", *(str(c) for c in range(940, 961))]  # 211 was funded in the first wave alone
+YEARS = range(2013, 2021)
+QUICK = {"draws": 199, "seed": 1}
+
+
+def made_up(folder: Path, value: Callable[[str, int], float], weight: Callable[[str], int]) -> Path:
+    rows = [
+        line(
+            year,
+            code,
+            referral_count=weight(code),
+            rereferral_percent=value(code, year),
+            no_further_action_percent="c" if code == "945" and year > 2016 else value(code, year),
+            not_in_need_percent=50,
+        )
+        for year in YEARS
+        for code in (*PILOTS, *OTHERS)
+    ]
+    write(folder / REFERRALS.name, rows)
+    return folder
+
+
+def smooth(code: str, year: int) -> float:
+    """Authority and year effects, a trend in pilots and a jump of 4 from 2018."""
+    pilot = code in PILOTS
+    return (
+        int(code) / 100
+        + (year - 2013) ** 2 / 10
+        + pilot * (0.5 * (year - 2013) + 4 * (year >= 2018))
+    )
+
+
+def noisy(code: str, year: int) -> float:
+    rng = np.random.default_rng([int(code), year])
+    return float(np.round(20 + int(code) % 7 + rng.normal(0, 2) + 3 * (code in PILOTS), 1))
+
+
+def size(code: str) -> int:
+    return 500 + 37 * (int(code) % 50)
+
+
+def test_event_years_and_trend_without_noise(tmp_path: Path) -> None:
+    """With no noise the numbers follow from the formula above: exact but for rounding."""
+    folder = made_up(tmp_path, smooth, size)
+    result = companion.run(folder, **QUICK)
+    events = result.events("rereferral_percent")
+    assert events.base == 2017
+    assert events.joint_years == (2013, 2014, 2015, 2016)
+    for found in events.years:
+        expected = 0.5 * (found.year - 2017) + 4 * (found.year >= 2018)
+        assert found.att == pytest.approx(expected, abs=1e-9)
+    assert events.trend == pytest.approx(0.5, abs=1e-9)
+    # Two-way fixed effects: mean after less mean before, trend included (2019 less 2015).
+    assert result.estimate("rereferral_percent").att == pytest.approx(4 + 0.5 * 4, abs=1e-9)
+    pilots = result.means_of("rereferral_percent", "pilots")
+    assert [m.year for m in pilots] == list(YEARS)
+    assert pilots[0].mean == pytest.approx(np.mean([int(c) / 100 for c in PILOTS]), abs=1e-9)
+    assert result.estimate("not_in_need_percent").att == pytest.approx(0, abs=1e-9)
+
+
+def test_estimates_agree_with_dummy_regressions(tmp_path: Path) -> None:
+    """Each variant against statsmodels with a dummy for every authority and year."""
+    import pandas as pd
+    import statsmodels.formula.api as smf
+
+    folder = made_up(tmp_path, noisy, size)
+    result = companion.run(folder, **QUICK)
+    rows = pd.DataFrame(
+        [
+            {"la": c, "year": y, "y": noisy(c, y), "w": size(c), "pilot": c in PILOTS}
+            for c in (*PILOTS, *OTHERS)
+            for y in YEARS
+        ]
+    )
+    rows["effect"] = (rows["pilot"] & (rows["year"] >= 2018)).astype(int)
+    samples = {
+        "main": rows.assign(w=1),
+        "transition_out": rows[rows["year"] != 2018].assign(w=1),
+        "weighted": rows,
+        "never_funded": rows[rows["la"] != "211"].assign(w=1),
+        "both_waves": rows[rows["la"] != "303"].assign(w=1),
+    }
+    for variant, sample in samples.items():
+        fitted = smf.wls("y ~ effect + C(la) + C(year)", sample, weights=sample["w"]).fit(
+            cov_type="cluster", cov_kwds={"groups": pd.factorize(sample["la"])[0]}
+        )
+        found = result.estimate("rereferral_percent", variant)
+        g, n = sample["la"].nunique(), len(sample)
+        assert (found.authorities, found.authority_years, found.not_given) == (g, n, 0)
+        # Exact algebra on about 250 rows: only rounding is left.
+        assert found.att == pytest.approx(fitted.params["effect"], abs=1e-9)
+        # statsmodels scales by G/(G-1) x (N-1)/(N-K), linearmodels by N/(N-K).
+        scale = np.sqrt((g - 1) / g * n / (n - 1))
+        assert found.se_crv1 == pytest.approx(scale * fitted.bse["effect"], rel=1e-8)
+        assert found.ci[0] < found.att < found.ci[1]
+        assert found.ci[0] < found.ci90[0] < found.ci90[1] < found.ci[1]
+        assert len(found.left_out) == found.pilots == 10 - (variant == "both_waves")
+    withheld = result.estimate("no_further_action_percent")
+    assert withheld.not_given == 4
+    # Four of 256 are fewer than one in fifty: no variant that reads them as zero.
+    assert "confidential_as_zero" not in result.variants
+
+
+def test_confidential_figures_may_be_read_as_zero() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"y": [5.0, np.nan, np.nan], "code": ["", "c", "x"]})
+    read = companion._variant(frame, "confidential_as_zero", 2018)
+    assert read is not None
+    assert read["y"].fillna(-1).tolist() == [5, 0, -1]
+
+
+def test_results_survive_json_and_only_pinned_ones_are_released(tmp_path: Path) -> None:
+    folder = made_up(tmp_path / "data", noisy, size)
+    result = companion.run(folder, **QUICK)
+    path = public.release_public(result.to_dict(), tmp_path / "out" / "released.json")
+    again = companion.released(path)
+    # As content, since a constant outcome gives NaN, which equals nothing.
+    assert again.to_dict() == result.to_dict() | {"source": "released"}
+    before = path.read_bytes()
+    with pytest.raises(RecordsError, match="not the pinned release"):
+        companion.release(folder, path, **QUICK)
+    with pytest.raises(ValueError, match="JSON"):
+        public.release_public({"a": float("nan")}, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["released.json"]
+    path.write_text(path.read_text(encoding="utf-8").replace('"att"', '"effect"'), encoding="utf-8")
+    with pytest.raises(RecordsError, match="do not fit this version"):
+        companion.released(path)
+
+
+def test_parameters_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ParameterError, match="three or more years before"):
+        companion.run(tmp_path, first_year=2016)
+    with pytest.raises(ParameterError, match="whole number"):
+        companion.run(tmp_path, post_from="2018")  # type: ignore[arg-type]
+    folder = made_up(tmp_path, noisy, size)
+    with pytest.raises(ParameterError, match="holds the years 2013 to 2020"):
+        companion.run(folder, last_year=2024, **QUICK)
+    # Without files: the released results, for their own years alone.
+    monkeypatch.setattr(companion, "ROOT", tmp_path / "nowhere")
+    assert companion.run(draws=999).source == "released"
+    with pytest.raises(ParameterError, match="fetch-public"):
+        companion.run(last_year=2019)

@@ -362,12 +362,47 @@ def state(referral: Referral) -> str:
     return "neither"
 
 
-def is_nfa(referral: Referral, definition: str) -> bool:
-    return bool(referral.flag) if definition == "strict" else state(referral) == "nfa"
+Options = Mapping[str, Any]
+_NO_CHOICE: Options = {}
+CHOICES: Mapping[str, Mapping[str, Options]] = {
+    "duration": {"original": {"trim": LONGEST}, "strict": {"trim": "none"}},
+    "rereferral": {"original": {"nfa": "wide"}, "strict": {"nfa": "flag"}},
+    "nfa_share": {"original": {"nfa": "wide"}, "strict": {"nfa": "flag"}},
+    "escalation": {
+        "original": {
+            "nfa": "wide",
+            "second_referral": "last",
+            "prior_start": "drop",
+            "short_breaks": True,
+        },
+        "strict": {
+            "nfa": "flag",
+            "second_referral": "first",
+            "prior_start": "keep",
+            "short_breaks": False,
+        },
+    },
+    "kinship": {
+        "original": {"strict": False, "legal": "care_orders"},
+        "strict": {"strict": True, "legal": "care_orders"},
+    },
+    "icpc": {
+        "original": {"within": "fewer_than", "source": "s47", "censor": False},
+        "strict": {"within": "at_most", "source": "either", "censor": True},
+    },
+    "rereferral_all": {"original": _NO_CHOICE, "strict": _NO_CHOICE},
+}
 
 
-def events(extract: Extract, outcome: str, definition: str = "original") -> list[dict[str, Any]]:
+def is_nfa(referral: Referral, options: Options) -> bool:
+    return bool(referral.flag) if options["nfa"] == "flag" else state(referral) == "nfa"
+
+
+def events(
+    extract: Extract, outcome: str, definition: str = "original", **overrides: Any
+) -> list[dict[str, Any]]:
     """Every eligible event of one outcome, as dictionaries, with its covariates."""
+    options = {**CHOICES[outcome][definition], **overrides}
     found = {
         "duration": _duration,
         "rereferral": _after_nfa,
@@ -376,7 +411,7 @@ def events(extract: Extract, outcome: str, definition: str = "original") -> list
         "icpc": _icpc,
         "nfa_share": _every_referral,
         "rereferral_all": _every_referral,
-    }[outcome](extract, outcome, definition)
+    }[outcome](extract, outcome, options)
     for event in found:
         event.update(covariates(extract, (event["la"], event["child_id"]), event["event_date"]))
     return found
@@ -408,7 +443,7 @@ def _dob(extract: Extract, key: Key) -> Day | None:
     return child.dob if child else None
 
 
-def _duration(extract: Extract, outcome: str, definition: str) -> list[dict[str, Any]]:
+def _duration(extract: Extract, outcome: str, options: Options) -> list[dict[str, Any]]:
     found = []
     for key, assessments in extract.assessments.items():
         for start, end in assessments.items():
@@ -418,21 +453,33 @@ def _duration(extract: Extract, outcome: str, definition: str) -> list[dict[str,
                 continue
             if start + dt.timedelta(DURATION_GAP) >= ASSESSMENTS_TO:
                 continue
-            days = working_days(start, end)
-            if definition == "original" and days > LONGEST:
-                continue
-            found.append(_event(key, start, end, days))
-    return found
+            found.append(_event(key, start, end, working_days(start, end)))
+    longest = options["trim"]
+    if longest == "none":
+        return found
+    if longest == "fence":
+        lower, upper = (quantile([e["y"] for e in found], q) for q in (0.25, 0.75))
+        longest = upper + 1.5 * (upper - lower)
+    return [event for event in found if event["y"] <= longest]
 
 
-def _after_nfa(extract: Extract, outcome: str, definition: str) -> list[dict[str, Any]]:
+def quantile(values: list[int], q: float) -> float:
+    """Sample quantile by linear interpolation between order statistics."""
+    ordered = sorted(values)
+    at = q * (len(ordered) - 1)
+    below = int(at)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (at - below) * (ordered[above] - ordered[below])
+
+
+def _after_nfa(extract: Extract, outcome: str, options: Options) -> list[dict[str, Any]]:
     window = SIX_MONTHS if outcome == "rereferral" else ESCALATION
     found = []
     for key, referrals in extract.referrals.items():
         nfa_dates = {
             referral.closure or day
             for day, referral in _valid(referrals)
-            if is_nfa(referral, definition)
+            if is_nfa(referral, options)
         }
         for day in nfa_dates:
             last = day + dt.timedelta(window)
@@ -445,20 +492,20 @@ def _after_nfa(extract: Extract, outcome: str, definition: str) -> list[dict[str
             if not later:
                 found.append(_event(key, day, last, 0))
                 continue
-            second = later[0] if definition == "strict" else later[-1]
+            second = later[0] if options["second_referral"] == "first" else later[-1]
             starts = set(extract.plans.get(key, ()))
             for period in extract.periods.get(key, ()):
                 short = period.first_legal_status in SHORT_BREAKS
-                if not (definition == "strict" and short):
+                if options["short_breaks"] or not short:
                     starts.add(period.start)
-            if definition == "original" and any(day < s < second for s in starts):
+            if options["prior_start"] == "drop" and any(day < s < second for s in starts):
                 continue
             y = any(0 <= (s - second).days <= HALF_YEAR for s in starts)
             found.append(_event(key, day, last, int(y)))
     return found
 
 
-def _kinship(extract: Extract, outcome: str, definition: str) -> list[dict[str, Any]]:
+def _kinship(extract: Extract, outcome: str, options: Options) -> list[dict[str, Any]]:
     found = []
     for key, periods in extract.periods.items():
         for period in periods:
@@ -470,11 +517,16 @@ def _kinship(extract: Extract, outcome: str, definition: str) -> list[dict[str, 
             episodes = [
                 (start, placement)
                 for start, status, placement in period.episodes
-                if status in {"C1", "C2"} and (start - period.start).days <= YEAR
+                if (start - period.start).days <= YEAR
+                and (
+                    status in {"C1", "C2"}
+                    if options["legal"] == "care_orders"
+                    else status not in SHORT_BREAKS
+                )
             ]
             if not episodes:
                 continue
-            if definition == "strict":
+            if options["strict"]:
                 y = any(
                     p in KIN or (p in LEGACY_KIN and start < Day(2015, 4, 1))
                     for start, p in episodes
@@ -487,26 +539,26 @@ def _kinship(extract: Extract, outcome: str, definition: str) -> list[dict[str, 
     return found
 
 
-def _icpc(extract: Extract, outcome: str, definition: str) -> list[dict[str, Any]]:
+def _icpc(extract: Extract, outcome: str, options: Options) -> list[dict[str, Any]]:
     found = []
     for key, referrals in extract.referrals.items():
         dates = set(extract.section47_icpcs.get(key, ()))
-        if definition == "strict":
+        if options["source"] == "either":
             dates |= {d for r in referrals.values() for d in r.icpc_dates}
         for day, referral in _valid(referrals):
-            # What is not a child in need under the definition's own NFA is not in the population.
+            # Children in need as the original tells them from NFA, under both definitions.
             if state(referral) != "cin" or not in_age(_dob(extract, key), day):
                 continue
             last = day + dt.timedelta(CONFERENCE)
-            if definition == "strict" and last >= RECORDS_TO:
+            if options["censor"] and last >= RECORDS_TO:
                 continue
-            longest = CONFERENCE if definition == "strict" else CONFERENCE - 1
+            longest = CONFERENCE - (options["within"] == "fewer_than")
             y = any(0 < (d - day).days <= longest for d in dates)
             found.append(_event(key, day, last, int(y)))
     return found
 
 
-def _every_referral(extract: Extract, outcome: str, definition: str) -> list[dict[str, Any]]:
+def _every_referral(extract: Extract, outcome: str, options: Options) -> list[dict[str, Any]]:
     window = SIX_MONTHS if outcome == "rereferral_all" else CONFERENCE  # time to assess and close
     found = []
     for key, referrals in extract.referrals.items():
@@ -515,7 +567,7 @@ def _every_referral(extract: Extract, outcome: str, definition: str) -> list[dic
             if last >= RECORDS_TO or not in_age(_dob(extract, key), day):
                 continue
             if outcome == "nfa_share":
-                y = is_nfa(referral, definition)
+                y = is_nfa(referral, options)
             else:
                 y = any(0 < (d - day).days <= SIX_MONTHS for d in referrals)
             found.append(_event(key, day, last, int(y)))
