@@ -1,0 +1,467 @@
+"""Collapse events to integer counts and sums, once, in the engine that holds the records.
+
+A cell is an authority x calendar interval of the event x calendar interval of the end of its
+window x stratum of covariates. The calendar is cut wherever a date of the study's design could
+tell two days apart (edges and anniversaries of every embedding period, fiscal years), and all
+authorities share the cuts, so any authority's events can be placed in any matched group's dates.
+Cells hold integers only: the same bytes on every run and engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from sos_analysis.errors import ParameterError, RecordsError, StudyError
+
+if TYPE_CHECKING:
+    import ibis
+    from numpy.typing import NDArray
+
+    from sos_analysis.study import Group, Outcome, Study
+
+Clock = Literal["window_end", "event_date"]
+
+PRE, POST, DONUT = 0, 1, -1
+PHASES = {PRE: "pre", POST: "post", DONUT: "donut"}
+MEASURES = ("n", "y_sum", "y_sq", "children")
+_TABLES = ("frame", "intervals", "margins")
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Sufficient statistics of one outcome, with the calendar they are cut by.
+
+    Attributes
+    ----------
+    frame : one row a cell: `la`, `first` (interval of the event), `last` (interval of the end of
+        its window), the covariates (categories), `n` events, `y_sum`, `y_sq` (sums of the outcome
+        and of its square, in internal units), `children` (distinct in the cell). Sorted by key.
+    intervals : `interval`, `first_day`, `last_day`, `year` (fiscal, by its end). The last interval
+        is open: it holds every day after the data.
+    margins : exact distinct counts for disclosure, by `margin` ('phase', 'event_time', 'year' or a
+        covariate, over events outside the donut; 'calendar' over all), `role` ('treated',
+        'comparator'), `phase` and `level` (text): `las`, `children`, `events`, `y_sum`. An event
+        that several groups share counts once.
+    covariates : columns of `frame` that make up the stratum.
+    meta : outcome, study, study hash, events, groups behind the margins, and what the caller adds.
+    """
+
+    frame: pd.DataFrame
+    intervals: pd.DataFrame
+    margins: pd.DataFrame
+    covariates: tuple[str, ...]
+    meta: Mapping[str, Any]
+
+
+def anniversary(day: date, years: int) -> date:
+    """The same day `years` later (earlier if negative); 29 February becomes the 28th."""
+    year = day.year + years
+    try:
+        return day.replace(year=year)
+    except ValueError:
+        return date(year, 2, 28)
+
+
+def calendar(study: Study, outcome: str) -> pd.DataFrame:
+    """Intervals between the cut dates of an outcome's design (domain rule).
+
+    Cuts: 1 April of each year; for each matched group, those the outcome leaves out included,
+    the start of embedding and its earlier anniversaries, the day after its end and that day's
+    later anniversaries. No rule of `placement` changes inside an interval.
+
+    Returns
+    -------
+    DataFrame with `interval` (int16, from 0), `first_day`, `last_day` (dates), `year` (int16).
+    """
+    first, open_day = study.data_start, study.data_end + _DAY
+    cuts = {first, open_day}
+    cuts.update(date(year, 4, 1) for year in range(first.year, open_day.year + 1))
+    span = open_day.year - first.year + 1
+    for group in study.groups(outcome, exclude=False):
+        cuts.update(anniversary(group.start, -k) for k in range(span + 1))
+        cuts.update(anniversary(group.end + _DAY, k) for k in range(span + 1))
+    starts = sorted(day for day in cuts if first <= day <= open_day)
+    ends = [day - _DAY for day in starts[1:]] + [open_day]
+    return pd.DataFrame(
+        {
+            "interval": np.arange(len(starts), dtype=np.int16),
+            "first_day": starts,
+            "last_day": ends,
+            "year": np.array([_fiscal_year(day) for day in starts], dtype=np.int16),
+        }
+    )
+
+
+def _fiscal_year(day: date) -> int:
+    return day.year + (day.month >= 4)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which intervals lie before and after one group's embedding, and how far.
+
+    `after` and `since` are indexed by the interval of the event; `before` by the interval of the
+    window's end; `until` by the latter (clock 'window_end') or the former ('event_date').
+    """
+
+    after: NDArray[np.bool_]
+    before: NDArray[np.bool_]
+    since: NDArray[np.int16]
+    until: NDArray[np.int16]
+    clock: Clock
+
+    def of(
+        self, first: NDArray[Any], last: NDArray[Any]
+    ) -> tuple[NDArray[np.int8], NDArray[np.int16]]:
+        """Phase (PRE, POST, DONUT) and event time of cells; event time is 0 in the donut."""
+        phase = np.where(self.after[first], POST, np.where(self.before[last], PRE, DONUT))
+        back = self.until[last if self.clock == "window_end" else first]
+        time = np.where(phase == POST, self.since[first], np.where(phase == PRE, back, 0))
+        return phase.astype(np.int8), time.astype(np.int16)
+
+
+def clock_of(outcome: Outcome) -> Clock:
+    """The date that dates an event before embedding: the end of its window, where that is fixed.
+
+    Counted by the event, the year before embedding would be empty for an outcome with a window of
+    a year: all its events end inside embedding. Counted by the window's end, year -1 is the last
+    full year of events that count as 'pre'. Where the window ends with the event itself
+    (duration), the end depends on the outcome, so the event's own date is used.
+    """
+    return "window_end" if outcome.pre_rule == "window_end" else "event_date"
+
+
+def placement(intervals: pd.DataFrame, group: Group, clock: Clock) -> Placement:
+    """Embedding donut and event time of one group, by interval (domain rule).
+
+    Post: the event falls after the end of embedding; event time counts whole years since. Pre:
+    the whole window ends before embedding starts; event time -1 is the year up to the start,
+    by `clock`. The rest is the donut.
+
+    Raises
+    ------
+    ParameterError : the intervals are not cut at the group's dates; or an unknown clock.
+    """
+    if clock not in ("window_end", "event_date"):
+        raise ParameterError(
+            f"clock: found {clock!r}; allowed are 'window_end' and 'event_date'. Leave it out "
+            "to take the outcome's own."
+        )
+    opens: list[date] = list(intervals["first_day"])
+    closes: list[date] = list(intervals["last_day"])
+    after_end = group.end + _DAY
+    before = [day < group.start for day in closes]
+    before[-1] = False  # open interval: its true last day is unknown
+    since, until = (
+        [[_whole_years(origin, day) for day in days] for days in (opens, closes)]
+        for origin in (after_end, group.start)
+    )
+    for i, opened in enumerate(opens):
+        # Within an interval the event must stay on one side of each edge, and in one year.
+        if (opened < group.start and until[0][i] != until[1][i]) or (
+            closes[i] >= after_end and since[0][i] != since[1][i]
+        ):
+            raise ParameterError(
+                f"group {group.id}: the cells are not cut at the embedding dates {group.start} and "
+                f"{group.end} or their anniversaries ({opened} to {closes[i]} lies across one). "
+                "Collapse again with a study that has these dates."
+            )
+    return Placement(
+        after=np.array([day > group.end for day in opens]),
+        before=np.array(before),
+        since=np.array(since[0], dtype=np.int16),
+        until=np.array(until[0], dtype=np.int16),
+        clock=clock,
+    )
+
+
+def _whole_years(origin: date, day: date) -> int:
+    """Number k of the year [origin + k years, origin + k + 1 years) in which a day falls."""
+    years = day.year - origin.year
+    return years if anniversary(origin, years) <= day else years - 1
+
+
+def collapse(
+    events: ibis.Table,
+    study: Study,
+    outcome: str,
+    *,
+    covariates: Sequence[str],
+    meta: Mapping[str, Any] | None = None,
+) -> Cells:
+    """Count an outcome's events by cell, in the engine.
+
+    Parameters
+    ----------
+    events : one row an eligible event: `la`, `child_id`, `event_date`, `window_end`, `y` (0/1, or
+        working days) and the covariates. Authorities outside the outcome's groups are left out.
+    covariates : columns that make up the stratum; none may be null (use a category 'missing').
+    meta : provenance to keep beside outcome and study (definition, data hash, code hash).
+
+    Raises
+    ------
+    ParameterError : a column is missing from `events`.
+    RecordsError : an event has a null, a date outside the study or a window that ends before it.
+    StudyError : the outcome has no matched group.
+    """
+    groups = study.groups(outcome, exclude=False)
+    if not groups:
+        raise StudyError(
+            f"outcome {outcome!r}: no pilot has a comparator in comparator group "
+            f"{study.outcome(outcome).group!r}; add one under pilots[].comparators."
+        )
+    covariates = tuple(covariates)
+    intervals = calendar(study, outcome)
+    sample = sorted({la for g in groups for la in (g.pilot, *g.comparators)})
+    placed = _place(_select(events, outcome, covariates, sample), intervals)
+    # Materialised for as long as it is needed: the definition of the events may be costly.
+    with placed.cache() as held:
+        _check_events(held, study, outcome)
+        frame = _frame(held, covariates)
+        margins = _margins(held, frame, study, outcome, intervals, covariates)
+    about = {
+        "outcome": outcome,
+        "study": study.id,
+        "study_hash": study.hash,
+        "events": int(frame["n"].sum()),
+        "groups": [g.id for g in study.groups(outcome)],
+        **(dict(meta) if meta else {}),
+    }
+    return Cells(frame, intervals, margins, covariates, about)
+
+
+def _select(
+    events: ibis.Table, outcome: str, covariates: tuple[str, ...], sample: list[str]
+) -> ibis.Table:
+    needed = ("la", "child_id", "event_date", "window_end", "y", *covariates)
+    absent = [name for name in needed if name not in events.columns]
+    if absent:
+        raise ParameterError(
+            f"events of outcome {outcome!r} lack column {absent[0]!r}; they have "
+            f"{', '.join(events.columns)}. Covariates must be columns of the events."
+        )
+    return events.filter(events["la"].cast("string").isin(sample)).select(
+        la=events["la"].cast("string"),
+        child_id=events["child_id"].cast("string"),
+        event_date=events["event_date"].cast("date"),
+        window_end=events["window_end"].cast("date"),
+        y=events["y"].cast("int64"),
+        **{name: events[name].cast("string") for name in covariates},
+    )
+
+
+def _place(events: ibis.Table, intervals: pd.DataFrame) -> ibis.Table:
+    """Events with the interval of their date and of their window's end, by two equi-joins.
+
+    Outer joins, so that an event outside the calendar is found and not lost.
+    """
+    import ibis
+
+    opens: list[date] = list(intervals["first_day"])
+    closes: list[date] = list(intervals["last_day"])
+    days: list[date] = []
+    index: list[int] = []
+    for i, (opened, closed) in enumerate(zip(opens, closes, strict=True)):
+        length = (closed - opened).days + 1
+        days += [opened + k * _DAY for k in range(length)]
+        index += [i] * length
+    codes = np.array(index, dtype=np.int16)
+    by_event = _memtable({"event_day": days, "first": codes})
+    by_window = _memtable({"window_day": days, "last": codes})
+    window_day = ibis.least(events["window_end"], ibis.literal(closes[-1]))
+    once = events.left_join(by_event, events["event_date"] == by_event["event_day"])
+    placed = once.left_join(by_window, window_day == by_window["window_day"])
+    return placed.select(*events.columns, "first", "last")
+
+
+def _check_events(placed: ibis.Table, study: Study, outcome: str) -> None:
+    from ibis import literal
+
+    start, end = literal(study.data_start), literal(study.data_end)
+    given = [name for name in placed.columns if name not in ("first", "last")]
+    faults = {
+        **{f"null {name!r}": placed[name].isnull() for name in given},  # noqa: PD003
+        f"'event_date' before data_start ({study.data_start})": placed["event_date"] < start,
+        f"'event_date' after data_end ({study.data_end})": placed["event_date"] > end,
+        "'window_end' before 'event_date'": placed["window_end"] < placed["event_date"],
+    }
+    counts = placed.aggregate(
+        rows=placed.count(),
+        **{f"fault_{i}": fault.sum().cast("int64") for i, fault in enumerate(faults.values())},
+    )
+    found = counts.to_pyarrow().to_pylist()[0]
+    if not found["rows"]:
+        raise RecordsError(
+            f"outcome {outcome!r}: no event in any authority of the study's matched groups. "
+            "Check that the LA codes of the study file are those of the extract."
+        )
+    for i, fault in enumerate(faults):
+        if found[f"fault_{i}"]:
+            raise RecordsError(
+                f"outcome {outcome!r}: {found[f'fault_{i}']} of {found['rows']} events have "
+                f"{fault}. Correct or drop them where outcomes are defined; a covariate that is "
+                "not known takes the category 'missing'."
+            )
+
+
+def _memtable(columns: Mapping[str, Any]) -> ibis.Table:
+    import ibis
+    import pyarrow as pa
+
+    return ibis.memtable(pa.table(dict(columns)))
+
+
+def _frame(placed: ibis.Table, covariates: tuple[str, ...]) -> pd.DataFrame:
+    keys = ["la", "first", "last", *covariates]
+    # Child first, then cell: counting distinct children in one step holds a set for every cell.
+    by_child = placed.group_by([*keys, "child_id"]).aggregate(
+        n=placed.count(), y_sum=placed["y"].sum(), y_sq=(placed["y"] * placed["y"]).sum()
+    )
+    counted = by_child.group_by(keys).aggregate(
+        n=by_child["n"].sum().cast("int64"),
+        y_sum=by_child["y_sum"].sum().cast("int64"),
+        y_sq=by_child["y_sq"].sum().cast("int64"),
+        children=by_child.count().cast("int64"),
+    )
+    frame = _to_pandas(counted, ["la", *covariates])
+    frame = frame.astype({"first": np.int16, "last": np.int16, "n": np.int32, "children": np.int32})
+    return frame.sort_values(keys, ignore_index=True)
+
+
+def _to_pandas(table: ibis.Table, categories: Iterable[str]) -> pd.DataFrame:
+    """Fetch a result; texts become categories in alphabetical order, whatever the engine gave."""
+    fetched = table.to_pyarrow()
+    columns: dict[str, Any] = {}
+    wanted = set(categories)
+    for name in fetched.column_names:
+        column = fetched.column(name)
+        if name in wanted:
+            coded = column.dictionary_encode().combine_chunks().to_pandas()
+            columns[name] = coded.cat.set_categories(sorted(map(str, coded.cat.categories)))
+        else:
+            columns[name] = column.to_numpy()
+    return pd.DataFrame(columns)
+
+
+def _margins(
+    placed: ibis.Table,
+    frame: pd.DataFrame,
+    study: Study,
+    outcome: str,
+    intervals: pd.DataFrame,
+    covariates: tuple[str, ...],
+) -> pd.DataFrame:
+    """Distinct children and authorities by role, phase and level; exact, in the engine."""
+    slots, places = _slot_map(frame, study, outcome, intervals)
+    parts = [_count(placed, slots, places, None)]
+    phases = slots[slots["place"].isin(places.index[places["margin"] == "phase"])]
+    parts += [_count(placed, phases, places, name) for name in covariates]
+    margins = pd.concat(parts)
+    return margins.sort_values(["margin", "role", "phase", "level"], ignore_index=True)
+
+
+def _count(
+    placed: ibis.Table, slots: pd.DataFrame, places: pd.DataFrame, covariate: str | None
+) -> pd.DataFrame:
+    """Counts by place of the map (and level of a covariate)."""
+    table = _memtable({name: slots[name].to_numpy() for name in slots.columns})
+    mapped = placed.join(table, ["la", "first", "last"])
+    # Within an authority first: a child of another authority is another child.
+    by_la = mapped.group_by(["la", "place", *([covariate] if covariate else [])]).aggregate(
+        children=mapped["child_id"].nunique().cast("int64"),
+        events=mapped.count().cast("int64"),
+        y_sum=mapped["y"].sum().cast("int64"),
+    )
+    found = by_la.to_pyarrow().to_pandas().merge(places, left_on="place", right_index=True)
+    if covariate:
+        found["margin"], found["level"] = covariate, found[covariate]
+    keys = ["margin", "role", "phase", "level"]
+    total = found.groupby(keys)[["children", "events", "y_sum"]].sum()
+    total.insert(0, "las", found.groupby(keys)["la"].nunique())
+    return total.reset_index()
+
+
+def _slot_map(
+    frame: pd.DataFrame, study: Study, outcome: str, intervals: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Distinct places of every (la, first, last) that occurs, and what each place is."""
+    pairs = frame[["la", "first", "last"]].drop_duplicates()
+    pairs = pairs.assign(la=pairs["la"].astype(str))
+    year = intervals["year"].to_numpy()
+    clock = clock_of(study.outcome(outcome))
+    parts: list[pd.DataFrame] = []
+    for group in study.groups(outcome):
+        place = placement(intervals, group, clock)
+        for la in (group.pilot, *group.comparators):
+            own = pairs[pairs["la"] == la]
+            role = "treated" if la == group.pilot else "comparator"
+            first, last = own["first"].to_numpy(), own["last"].to_numpy()
+            phase, time = place.of(first, last)
+            inside = phase != DONUT
+            words = np.array([PHASES[int(p)] for p in phase], dtype=object)
+            for margin, level in (("phase", phase), ("event_time", time), ("year", year[first])):
+                part = own.assign(margin=margin, role=role, phase=words, level=level.astype(str))
+                parts.append(part[inside])
+            every = year[first].astype(str)
+            parts.append(own.assign(margin="calendar", role=role, phase="all", level=every))
+    slots = pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
+    keys = ["margin", "role", "phase", "level"]
+    places = slots[keys].drop_duplicates(ignore_index=True)
+    numbered = slots.merge(places.assign(place=np.arange(len(places), dtype=np.int16)), on=keys)
+    held = numbered[["la", "first", "last", "place"]]
+    return held.astype({"first": np.int16, "last": np.int16}), places
+
+
+def save(cells: Cells, path: Path) -> None:
+    """Write cells to a folder, so that a reader finds the old ones or the new, never a mixture.
+
+    The tables are Parquet files named by their content; `meta.json`, written last and renamed
+    into place, says which ones belong together.
+    """
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    files: dict[str, str] = {}
+    for name in _TABLES:
+        scratch = path / f".{name}.{os.getpid()}.parquet"
+        getattr(cells, name).to_parquet(scratch, index=False, compression="zstd")
+        files[name] = f"{name}-{hashlib.sha256(scratch.read_bytes()).hexdigest()[:16]}.parquet"
+        os.replace(scratch, path / files[name])
+    content = {"files": files, "covariates": list(cells.covariates), "meta": dict(cells.meta)}
+    scratch = path / f".meta.{os.getpid()}.json"
+    scratch.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(scratch, path / "meta.json")
+    for stale in path.glob("*-*.parquet"):
+        if stale.name not in files.values():
+            stale.unlink()
+
+
+def load(path: Path) -> Cells:
+    """Read cells written by `save`; RecordsError if a file is absent or not the one written."""
+    path = Path(path)
+    try:
+        content = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+        tables: dict[str, pd.DataFrame] = {}
+        for name in _TABLES:
+            file = path / content["files"][name]
+            if hashlib.sha256(file.read_bytes()).hexdigest()[:16] != file.stem.split("-")[-1]:
+                raise RecordsError(
+                    f"{file}: content is not what was written. Delete the folder {path} and "
+                    "build it again."
+                )
+            tables[name] = pd.read_parquet(file)
+    except (OSError, KeyError, json.JSONDecodeError) as problem:
+        raise RecordsError(
+            f"{path}: no complete cells there ({problem}). Delete the folder and build it again."
+        ) from problem
+    return Cells(**tables, covariates=tuple(content["covariates"]), meta=content["meta"])
