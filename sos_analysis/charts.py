@@ -32,8 +32,9 @@ For the script:
 * leave the SVG alone where `.sos-canvas` is narrower than 480 px: the narrow drawing is better;
 * in print show the SVG and hide the Plotly layer.
 
-`css()` gives the rules the figure needs: colours in light and dark, which SVG shows at what
-width, print. Without them (JupyterLab) the wide SVG shows as a white card.
+`css()` gives the rules the figure needs: colours of the series in light and dark, which SVG shows
+at what width, print. The site sets ``--sos-paper``, ``--sos-ink`` and ``--sos-muted``. Without
+any style sheet (JupyterLab) the wide SVG shows as a white card.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ import json
 from typing import Any
 
 from sos_analysis import drawings, plotly_spec, tables
-from sos_analysis.disclosure import CONFIDENTIAL, ORIGINS, SafeFigure
 from sos_analysis.formats import Rendered, escape
+from sos_analysis.safe import ORIGINS, SafeFigure
+from sos_analysis.suppression import CONFIDENTIAL
 from sos_analysis.svg import COLOURS
 
 
@@ -103,8 +105,9 @@ def render(figure: SafeFigure, name: str, *, href: str = "") -> Rendered:
 
 def css() -> str:
     """Style rules the figures need: colours, width switch, print."""
-    light = ";".join(f"--sos-{k}:{a}" for k, (a, _) in COLOURS.items())
-    dark = ";".join(f"--sos-{k}:{b}" for k, (_, b) in COLOURS.items())
+    own = {k: v for k, v in COLOURS.items() if k not in ("paper", "ink", "muted")}
+    light = ";".join(f"--sos-{k}:{a}" for k, (a, _) in own.items())
+    dark = ";".join(f"--sos-{k}:{b}" for k, (_, b) in own.items())
     return f"""\
 :root{{{light}}}
 html[data-theme="dark"]{{{dark}}}

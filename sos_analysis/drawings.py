@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sos_analysis.disclosure import Cell, FigureOptions, SafeFigure
 from sos_analysis.formats import MINUS, interval, number, quantity
+from sos_analysis.safe import Cell, FigureOptions, SafeFigure
 from sos_analysis.svg import Canvas, colour, nice_ticks, text_width, wrap
 
 SHAPES = ("circle", "square", "diamond", "triangle")
@@ -118,6 +119,14 @@ def tip(figure: SafeFigure, point: Point) -> str:
     return text
 
 
+def value_words(o: FigureOptions, point: Point) -> str:
+    """Value and interval without unit: '−8.1 (−12.0 to −3.1)'."""
+    text = number(point.value, o.decimals)
+    if point.low is not None and point.high is not None:
+        text += f" ({interval(point.low, point.high, o.decimals)})"
+    return text
+
+
 def mid_words(o: FigureOptions) -> str:
     """What the shaded band means."""
     size = quantity(o.mid or 0, o.unit, 0 if float(o.mid or 0).is_integer() else o.decimals)
@@ -164,6 +173,8 @@ def _draw_key(c: Canvas, key: Key, size: Size, top: float) -> None:
             c.rect(6, mid - 7, 22, 14, colour(what))
             c.line(6, mid - 7, 6, mid + 7, colour("muted"), 1)
             c.line(28, mid - 7, 28, mid + 7, colour("muted"), 1)
+        elif what in ("bar", "outline"):
+            c.rect(6, mid - 7, 22, 14, tint, outline=what == "outline")
         elif what == "rule":
             c.line(17, mid - 8, 17, mid + 8, colour("ink"), 1.5, "5 3")
         elif what in ("hollow", "filled"):
@@ -174,6 +185,17 @@ def _draw_key(c: Canvas, key: Key, size: Size, top: float) -> None:
         for line in wrap(words, size.width - 40, size.font - 1):
             c.text(36, y, line, size.font - 1)
             y += size.line
+
+
+def _room_for_made_up(figure: SafeFigure, size: Size) -> float:
+    """Height of a line of its own, where the label would lie behind words."""
+    return size.line + 4 if size.narrow and figure.origin == "synthetic" else 0.0
+
+
+def _made_up_line(c: Canvas, figure: SafeFigure, size: Size) -> None:
+    if _room_for_made_up(figure, size):
+        c.text(4, size.font, MADE_UP, size.font, bold=True, colour=colour("muted"),
+               role="sos-made-up")  # fmt: skip
 
 
 def _made_up(c: Canvas, figure: SafeFigure, x0: float, x1: float, y0: float, y1: float) -> None:
@@ -188,7 +210,7 @@ def _made_up(c: Canvas, figure: SafeFigure, x0: float, x1: float, y0: float, y1:
         anchor="middle",
         bold=True,
         colour=colour("muted"),
-        opacity=0.3,
+        opacity=0.2,
         role="sos-made-up",
     )
 
@@ -197,8 +219,7 @@ def _x_axis(
     c: Canvas,
     ticks: Sequence[float],
     at: Callable[[float], float],
-    y0: float,
-    y1: float,
+    strips: Sequence[tuple[float, float]],
     size: Size,
 ) -> None:
     texts = [tick_text(ticks, t) for t in ticks]
@@ -206,9 +227,10 @@ def _x_axis(
     every = 1 + int(max(text_width(t, size.font - 1) for t in texts) + 8 > gap)
     keep = next((i % every for i, t in enumerate(ticks) if t == 0), 0)
     for i, (tick, text) in enumerate(zip(ticks, texts, strict=True)):
-        c.line(at(tick), y0, at(tick), y1, colour("grid"), 1)
+        for start, end in strips:
+            c.line(at(tick), start, at(tick), end, colour("grid"), 1)
         if i % every == keep:
-            c.text(at(tick), y1 + size.font + 5, text, size.font - 1, anchor="middle")
+            c.text(at(tick), strips[-1][1] + size.font + 6, text, size.font - 1, anchor="middle")
 
 
 def _below(c: Canvas, o: FigureOptions, x0: float, x1: float, y: float, size: Size) -> None:
@@ -224,7 +246,7 @@ def _below(c: Canvas, o: FigureOptions, x0: float, x1: float, y: float, size: Si
 
 def _below_height(o: FigureOptions, size: Size) -> float:
     lines = len(wrap(axis_words(o), size.width - 8, size.font - 1))
-    return size.font + 14 + (lines + bool(o.lower or o.higher)) * size.line
+    return size.font + 20 + (lines + bool(o.lower or o.higher)) * size.line
 
 
 def _scale(ticks: Sequence[float], start: float, end: float) -> Callable[[float], float]:
@@ -251,23 +273,31 @@ def _estimates(figure: SafeFigure, size: Size) -> Canvas:
     rows = []
     for p in found:
         label_lines = wrap(p.label, (size.width - 8) if size.narrow else column - 14, size.font)
-        text = f"{number(p.value, o.decimals)}"
-        if p.low is not None and p.high is not None:
-            text += f" ({interval(p.low, p.high, o.decimals)})"
+        text = value_words(o, p)
         extra = size.line + 24 if size.narrow else 18
         rows.append((p, label_lines, text, len(label_lines) * size.line + extra))
-    top = _key_height(key, size) + 6
+    head = _room_for_made_up(figure, size)
+    top = head + _key_height(key, size) + 6
     bottom = top + sum(r[3] for r in rows) + 6
     c = Canvas(size.width, bottom + _below_height(o, size))
     ticks = domain(figure, found, zero=True)
     x0, x1 = column + 14, size.width - right
     at = _scale(ticks, x0, x1)
-    _draw_key(c, key, size, 0)
-    if o.mid is not None:
-        c.rect(at(-o.mid), top, at(o.mid) - at(-o.mid), bottom - top, colour("band"))
-    _x_axis(c, ticks, at, top, bottom, size)
-    c.line(at(0), top, at(0), bottom, colour("ink"), 1.5)
-    _made_up(c, figure, x0, x1, top, bottom)
+    _made_up_line(c, figure, size)
+    _draw_key(c, key, size, head)
+    strips = [(top, bottom)]
+    if size.narrow:
+        # Words stand above each mark, so grid and band are drawn behind the marks alone.
+        ends = list(itertools.accumulate((r[3] for r in rows), initial=top))[1:]
+        strips = [(end - 25, end - 1) for end in ends]
+    for start, end in strips:
+        if o.mid is not None:
+            c.rect(at(-o.mid), start, at(o.mid) - at(-o.mid), end - start, colour("band"))
+    _x_axis(c, ticks, at, strips, size)
+    for start, end in strips:
+        c.line(at(0), start, at(0), end, colour("ink"), 1.5)
+    if not size.narrow:
+        _made_up(c, figure, x0, x1, top, bottom)
     y = top
     for p, label_lines, text, height in rows:
         tint = colour(str(p.series + 1))
@@ -485,7 +515,9 @@ def _end_labels(
 def _bars(figure: SafeFigure, size: Size) -> Canvas:
     """Horizontal bars from zero, value at the end of each."""
     o, found, names = figure.options, points(figure), series_names(figure)
-    key = [("filled", name, i) for i, name in enumerate(names)] if names != ("",) else []
+    # The second group is an outline: colour alone must not tell the two apart.
+    what = ("bar", "outline")
+    key = [(what[i], name, i) for i, name in enumerate(names)] if names != ("",) else []
     column = 0 if size.narrow else 200
     labels = list(dict.fromkeys(p.label for p in found))
     thick = 20 if size.narrow else 22
@@ -497,7 +529,8 @@ def _bars(figure: SafeFigure, size: Size) -> Canvas:
         bars = len(mine) * (thick + 3)
         height = text_height + bars + 12 if size.narrow else max(text_height, bars) + 14
         blocks.append((mine, lines, height))
-    top = _key_height(key, size) + 6
+    head = _room_for_made_up(figure, size)
+    top = head + _key_height(key, size) + 6
     bottom = top + sum(b[2] for b in blocks)
     c = Canvas(size.width, bottom + _below_height(o, size))
     ticks = domain(figure, found, zero=True)
@@ -505,9 +538,18 @@ def _bars(figure: SafeFigure, size: Size) -> Canvas:
     x0 = column + 14 + (widest + 8 if ticks[0] < 0 else 0)
     x1 = size.width - widest - 12
     at = _scale(ticks, x0, x1)
-    _draw_key(c, key, size, 0)
-    _x_axis(c, ticks, at, top, bottom, size)
-    _made_up(c, figure, x0, x1, top, bottom)
+    _made_up_line(c, figure, size)
+    _draw_key(c, key, size, head)
+    strips = [(top, bottom)]
+    if size.narrow:
+        ends = list(itertools.accumulate((b[2] for b in blocks), initial=top))[1:]
+        strips = [
+            (end - b[2] + len(b[1]) * size.line + 2, end - 5)
+            for end, b in zip(ends, blocks, strict=True)
+        ]
+    _x_axis(c, ticks, at, strips, size)
+    if not size.narrow:
+        _made_up(c, figure, x0, x1, top, bottom)
     y = top
     for mine, lines, height in blocks:
         bars = len(mine) * (thick + 3)
@@ -521,13 +563,14 @@ def _bars(figure: SafeFigure, size: Size) -> Canvas:
         for p in mine:
             tint = colour(str(p.series + 1))
             left, wide = min(at(0), at(p.value)), abs(at(p.value) - at(0))
-            c.rect(left, by, wide, thick, tint)
+            c.rect(left, by, wide, thick, tint, outline=p.series > 0)
             text = number(p.value, o.decimals)
             anchor, tx = ("start", left + wide + 5) if p.value >= 0 else ("end", left - 5)
             c.text(tx, by + thick / 2 + size.font * 0.35, text, size.font, anchor=anchor)
             by += thick + 3
         y += height
-    c.line(at(0), top, at(0), bottom, colour("ink"), 1.5)
+    for start, end in strips:
+        c.line(at(0), start, at(0), end, colour("ink"), 1.5)
     _below(c, o, x0, x1, bottom + size.font + 12 + size.line, size)
     return c
 

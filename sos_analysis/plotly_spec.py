@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sos_analysis import drawings as d
-from sos_analysis.disclosure import SafeFigure
 from sos_analysis.formats import number
+from sos_analysis.safe import FigureOptions, SafeFigure
 from sos_analysis.svg import COLOURS, wrap
 
 CONFIG = {
@@ -43,12 +43,21 @@ def spec(figure: SafeFigure) -> dict[str, Any]:
     rows = len(figure.data.rows)
     height = HEIGHTS.get(figure.kind, 150 + 46 * rows)
     base = _layout(figure, height)
-    for key, value in layout.items():
-        base[key] = {**base[key], **value} if isinstance(base.get(key), dict) else value
+    base = _merged(base, layout)
     base["shapes"] = layout.get("shapes", [])
     base["annotations"] = [*_watermark(figure), *layout.get("annotations", [])]
     dark = dict(COLOURS.values())
     return {"data": data, "layout": base, "config": dict(CONFIG), "dark": dark, "height": height}
+
+
+def _merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `more` laid over it, dictionary by dictionary."""
+    both = dict(base)
+    for key, value in more.items():
+        inner = both.get(key)
+        nested = isinstance(value, dict) and isinstance(inner, dict)
+        both[key] = _merged(inner, value) if nested else value  # type: ignore[arg-type]
+    return both
 
 
 def _c(name: str) -> str:
@@ -112,14 +121,14 @@ def _watermark(figure: SafeFigure) -> list[dict[str, Any]]:
         return []
     return [
         {
-            "text": d.MADE_UP,
+            "text": f"<b>{d.MADE_UP}</b>",
             "name": "made-up",
             "xref": "paper",
             "yref": "paper",
             "x": 0.5,
             "y": 0.5,
             "showarrow": False,
-            "opacity": 0.3,
+            "opacity": 0.2,
             "font": {"size": 34, "color": _c("muted")},
         }
     ]
@@ -171,6 +180,11 @@ def _time_axis(figure: SafeFigure, pad: float) -> dict[str, Any]:
         "showgrid": False,
         "title": {"text": safe_text(figure.options.time)},
     }
+
+
+def _shaded(o: FigureOptions) -> str:
+    words = d.mid_words(o)
+    return safe_text(f"Shaded: {words[0].lower()}{words[1:]}")
 
 
 def _marks(
@@ -229,11 +243,24 @@ def _estimates(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]
     shapes = [_rule("x", 0)]
     if o.mid is not None:
         shapes.insert(0, _band("x", -o.mid, o.mid, _c("band")))
+    told = [
+        {
+            "text": safe_text(d.value_words(o, p)),
+            "xref": "paper",
+            "x": 1,
+            "xanchor": "left",
+            "xshift": 12,
+            "y": i,
+            "showarrow": False,
+            "font": {"color": _c("ink"), "size": 14},
+        }
+        for i, p in enumerate(found)
+    ]
     title = [safe_text(d.axis_words(o))]
     if o.lower or o.higher:
         title.insert(0, safe_text(f"← {o.lower}   |   {o.higher} →"))
     if o.mid is not None:
-        title.append(f"Shaded: {safe_text(d.mid_words(o)[0].lower() + d.mid_words(o)[1:])}")
+        title.append(_shaded(o))
     layout = {
         "xaxis": {**_ticks(d.domain(figure, found, zero=True)),
                   "title": {"text": "<br>".join(title)}},
@@ -245,6 +272,8 @@ def _estimates(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]
             "showgrid": False,
         },
         "shapes": shapes,
+        "annotations": told,
+        "margin": {"r": 180},
         "showlegend": len(data) > 2,
     }  # fmt: skip
     return data, layout
@@ -277,9 +306,21 @@ def _adoption_note(figure: SafeFigure) -> list[dict[str, Any]]:
     ]
 
 
-def _value_axis(figure: SafeFigure, found: Sequence[d.Point], zero: bool) -> dict[str, Any]:
-    words = _lines(d.axis_words(figure.options), 260)
-    return {**_ticks(d.domain(figure, found, zero=zero)), "title": {"text": words}}
+def _measure(figure: SafeFigure) -> dict[str, Any]:
+    """Title of the value axis, lying above it: nobody need turn their head."""
+    return {
+        "text": _lines(d.axis_words(figure.options), 620),
+        "xref": "paper",
+        "x": 0,
+        "xanchor": "left",
+        "yref": "paper",
+        "y": 1,
+        "yanchor": "bottom",
+        "yshift": 8 if figure.options.adopted_from is None else 38,
+        "align": "left",
+        "showarrow": False,
+        "font": {"color": _c("muted"), "size": 14},
+    }
 
 
 def _event_study(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -293,21 +334,25 @@ def _event_study(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, An
             _marks(figure, mine, at, [p.value for p in mine], s),
         ]
     shapes = [*_adoption(figure), _rule("y", 0)]
+    axis = _time_axis(figure, 0.6)
     if o.mid is not None:
         shapes.insert(0, _band("y", -o.mid, o.mid, _c("band")))
+        lines = [w for w in (axis["title"]["text"], _shaded(o)) if w]
+        axis["title"] = {"text": "<br>".join(lines)}
     return data, {
-        "xaxis": _time_axis(figure, 0.6),
-        "yaxis": _value_axis(figure, found, zero=True),
+        "xaxis": axis,
+        "yaxis": _ticks(d.domain(figure, found, zero=True)),
         "shapes": shapes,
-        "annotations": _adoption_note(figure),
-        "margin": {"t": 46},
+        "annotations": [_measure(figure), *_adoption_note(figure)],
+        "margin": {"t": 66},
         "showlegend": len(names) > 1,
+        "legend": {"y": -0.2, "yanchor": "top"},
     }
 
 
 def _trend(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     found = d.points(figure)
-    data, notes = [], _adoption_note(figure)
+    data, ends = [], []
     for s, name in enumerate(d.series_names(figure)):
         mine = sorted((p for p in found if p.series == s), key=lambda p: p.place)
         x, y, told = [], [], []
@@ -330,25 +375,42 @@ def _trend(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             }
         )
         if mine:
-            notes.append(
-                {
-                    "text": _lines(name, 150),
-                    "x": mine[-1].place,
-                    "y": mine[-1].value,
-                    "xanchor": "left",
-                    "xshift": 10,
-                    "align": "left",
-                    "showarrow": False,
-                    "font": {"color": _c(str(s + 1)), "size": 14},
-                }
-            )
+            ends.append((mine[-1], name))
     return data, {
         "xaxis": _time_axis(figure, 0.25),
-        "yaxis": _value_axis(figure, found, zero=False),
+        "yaxis": _ticks(d.domain(figure, found, zero=False)),
         "shapes": _adoption(figure),
-        "annotations": notes,
-        "margin": {"t": 46, "r": 170},
+        "annotations": [
+            _measure(figure),
+            *_adoption_note(figure),
+            *_end_names(ends, d.domain(figure, found, zero=False)),
+        ],
+        "margin": {"t": 66, "r": 170},
     }
+
+
+def _end_names(ends: list[tuple[d.Point, str]], ticks: Sequence[float]) -> list[dict[str, Any]]:
+    """Names at the ends of the lines, pushed apart where they would touch."""
+    scale = 300 / (ticks[-1] - ticks[0])  # pixels a unit, roughly: the plot is about 300 high
+    notes, floor = [], float("inf")
+    for point, name in sorted(ends, key=lambda e: -e[0].value):
+        here = min(point.value * scale, floor)
+        text = _lines(name, 150)
+        floor = here - 20 * (1 + text.count("<br>"))
+        notes.append(
+            {
+                "text": text,
+                "x": point.place,
+                "y": point.value,
+                "xanchor": "left",
+                "xshift": 10,
+                "yshift": round(here - point.value * scale),
+                "align": "left",
+                "showarrow": False,
+                "font": {"color": _c(str(point.series + 1)), "size": 14},
+            }
+        )
+    return notes
 
 
 def _bars(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -369,7 +431,10 @@ def _bars(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
                 "cliponaxis": False,
                 "hovertext": [safe_text(d.tip(figure, p)) for p in mine],
                 "hovertemplate": "%{hovertext}<extra></extra>",
-                "marker": {"color": _c(str(s + 1))},
+                "marker": {
+                    "color": _c("paper") if s else _c(str(s + 1)),
+                    "line": {"color": _c(str(s + 1)), "width": 2.5 if s else 0},
+                },
             }
         )
     return data, {

@@ -100,12 +100,23 @@ class Canvas:
         )
 
     def rect(
-        self, x: float, y: float, width: float, height: float, colour: str, opacity: float = 1.0
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        colour: str,
+        opacity: float = 1.0,
+        outline: bool = False,
     ) -> None:
+        if outline:
+            # Drawn inside the edge, so that the bar ends where its value is.
+            x, y, width, height = x + 1.25, y + 1.25, width - 2.5, height - 2.5
+        style = f"fill:{_PAPER};stroke:{colour};stroke-width:2.5" if outline else f"fill:{colour}"
         faint = f' fill-opacity="{num(opacity)}"' if opacity < 1 else ""
         self._parts.append(
             f'<rect x="{num(x)}" y="{num(y)}" width="{num(max(width, 0))}" '
-            f'height="{num(max(height, 0))}"{faint} style="fill:{colour}"/>'
+            f'height="{num(max(height, 0))}"{faint} style="{style}"/>'
         )
 
     def polyline(

@@ -15,8 +15,9 @@ The HTML a page gets (styled by the site's style sheet, readable without it)::
 
 from __future__ import annotations
 
-from sos_analysis.disclosure import ORIGINS, SYMBOLS, Cell, Column, SafeTable, cell_text
 from sos_analysis.formats import Rendered, escape
+from sos_analysis.safe import ORIGINS, Cell, Column, SafeTable, cell_text
+from sos_analysis.suppression import SYMBOLS
 
 #: Inline, so that numbers line up even where the style sheet is absent (JupyterLab).
 _NUMERIC = ' class="sos-num" style="text-align:right;font-variant-numeric:tabular-nums"'
@@ -131,5 +132,5 @@ def _heading(column: Column) -> str:
 def _cell(value: Cell, column: Column, *, first: bool) -> str:
     text = escape(cell_text(value, column))
     if first:
-        return f'<th scope="row">{text}</th>'
+        return f'<th scope="row" style="text-align:left">{text}</th>'
     return f"<td{_NUMERIC if _right(column) else ''}>{text}</td>"

@@ -1,0 +1,336 @@
+"""The safe types: what a table or chart may hold once it has passed the guard.
+
+They can be made by `disclosure` alone (a private token), hold nothing more exact than is shown,
+and carry a record of what was done. On disk each has a seal, so that a value changed by hand is
+noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import InitVar, asdict, dataclass, fields
+from typing import Any
+
+from sos_analysis.errors import DisclosureError
+from sos_analysis.formats import MINUS, finite, fixed, quantity
+from sos_analysis.suppression import SYMBOLS
+
+ORIGINS = {
+    "published": "Published by What Works for Children's Social Care",
+    "programme": "Fact about the programme",
+    "design": "Choice of this study's design",
+    "public": "Department for Education published statistics",
+    "restricted": "Individual records held by the Department for Education",
+    "synthetic": "Made-up data",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column is shown.
+
+    Attributes
+    ----------
+    label : str
+        Heading for readers.
+    unit : str
+        Unit for the heading ('per 100', 'working days'; 'p' for a p-value).
+    decimals : int
+        Digits after the point; the safe table holds no more than these.
+    signed : bool
+        Put '+' before positive numbers (differences).
+    align : str
+        'auto' (numbers right), 'left' or 'right'.
+    key, role : str
+        Filled by the guard.
+    """
+
+    label: str
+    unit: str = ""
+    decimals: int = 0
+    signed: bool = False
+    align: str = "auto"
+    key: str = ""
+    role: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        return self.role not in ("text", "category")
+
+    @property
+    def heading(self) -> str:
+        """Label with its unit, for one-line headings and CSV."""
+        return f"{self.label} ({self.unit})" if self.unit not in ("", "p") else self.label
+
+
+@dataclass(frozen=True)
+class DisclosureRecord:
+    """What the guard did to one table or figure.
+
+    `status` is 'pass', or 'already published' when no record of a child is behind the numbers.
+    """
+
+    rule: str
+    status: str
+    cells: int
+    suppressed: int
+    secondary: int
+    actions: tuple[str, ...] = ()
+
+
+Cell = float | int | str
+TOKEN = object()
+
+
+def _refuse(token: object, name: str, maker: str) -> None:
+    if token is not TOKEN:
+        raise DisclosureError(
+            f"{name} cannot be made directly: call disclosure.{maker}(...), which applies the "
+            "threshold and the rounding"
+        )
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class SafeTable:
+    """A table that passed the guard; made by `safe_table` alone.
+
+    `rows` hold text, rounded numbers or a symbol of `SYMBOLS`: nothing more exact than is shown.
+    """
+
+    title: str
+    caption: str
+    source: str
+    origin: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    record: DisclosureRecord
+    token: InitVar[object] = None
+
+    def __post_init__(self, token: object) -> None:
+        _refuse(token, "SafeTable", "safe_table")
+
+    def text(self, row: int, key: str) -> str:
+        """Cell as readers see it."""
+        index = self.keys.index(key)
+        return cell_text(self.rows[row][index], self.columns[index])
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(c.key for c in self.columns)
+
+    def values(self, key: str) -> tuple[Cell, ...]:
+        """One column of cells, as held (rounded numbers, symbols, text)."""
+        if key not in self.keys:
+            raise DisclosureError(f"no column {key!r}; columns: {', '.join(self.keys)}")
+        index = self.keys.index(key)
+        return tuple(row[index] for row in self.rows)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols in use, in the order of the key."""
+        used = {c for row in self.rows for c in row if isinstance(c, str)}
+        return tuple(s for s in SYMBOLS if s in used)
+
+    def to_csv(self) -> str:
+        """CSV text: `origin` and `source` first, then the columns with units; LF line ends."""
+        head = ["origin", "source", *(c.heading for c in self.columns)]
+        lead = [ORIGINS[self.origin], self.source]
+        body = [
+            [*lead, *(_csv_cell(v, c) for v, c in zip(row, self.columns, strict=True))]
+            for row in self.rows
+        ]
+        return "".join(",".join(_quote(v) for v in line) + "\n" for line in [head, *body])
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready content with a seal, so that a bundle edited by hand is noticed."""
+        content = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {**content, "seal": _seal(content)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> SafeTable:
+        """Table from `to_dict`; DisclosureError if a value was changed since."""
+        body = _unsealed(content, f"table {content.get('title')!r}")
+        try:
+            return cls(
+                **{k: body[k] for k in ("title", "caption", "source", "origin")},
+                columns=tuple(Column(**c) for c in body["columns"]),
+                rows=tuple(tuple(r) for r in body["rows"]),
+                record=_record(body["record"]),
+                token=TOKEN,
+            )
+        except (KeyError, TypeError) as error:
+            raise DisclosureError(f"table {content.get('title')!r}: {error}") from error
+
+
+#: Most series a chart of a kind can show and still be read (4 where not named).
+MOST_SERIES = {"bars": 2}
+#: Columns a chart reads, by kind.
+KINDS: dict[str, tuple[str, ...]] = {
+    "estimates": ("label", "value", "low", "high"),
+    "event_study": ("time", "value", "low", "high"),
+    "trend": ("time", "value", "series"),
+    "bars": ("label", "value"),
+}
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """What a chart shows besides its data: plain words and numbers only.
+
+    Attributes
+    ----------
+    measure, unit : str
+        Axis title and unit of `value`.
+    decimals : int
+        Digits shown.
+    mid : float or None
+        Minimum important difference: a band from -mid to +mid.
+    lower, higher : str
+        What the two sides of zero mean ('fewer with kin', 'more with kin').
+    adopted_from, adopted_to : float or None
+        Ends of the band (or, if equal, place of the line) that marks adoption on the time axis.
+    adoption : str
+        Its label.
+    base : float or None
+        Reference period of an event study.
+    time : str
+        Title of the time axis.
+    """
+
+    measure: str
+    unit: str = ""
+    decimals: int = 1
+    mid: float | None = None
+    lower: str = ""
+    higher: str = ""
+    adopted_from: float | None = None
+    adopted_to: float | None = None
+    adoption: str = ""
+    base: float | None = None
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            words = item.name in ("measure", "unit", "lower", "higher", "adoption", "time")
+            allowed = isinstance(value, str) if words else value is None or finite(value)
+            if not allowed:
+                kind = "text" if words else "a number"
+                raise DisclosureError(f"chart option {item.name!r} must be {kind}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class SafeFigure:
+    """A chart that passed the guard; made by `safe_figure` alone.
+
+    Picture, hover text, table and CSV are all drawn from `data`, which is a `SafeTable`.
+    """
+
+    kind: str
+    data: SafeTable
+    subtitle: str
+    alt: str
+    options: FigureOptions
+    token: InitVar[object] = None
+
+    def __post_init__(self, token: object) -> None:
+        _refuse(token, "SafeFigure", "safe_figure")
+
+    @property
+    def title(self) -> str:
+        return self.data.title
+
+    @property
+    def source(self) -> str:
+        return self.data.source
+
+    @property
+    def origin(self) -> str:
+        return self.data.origin
+
+    @property
+    def record(self) -> DisclosureRecord:
+        return self.data.record
+
+    def to_csv(self) -> str:
+        """The data of the chart as CSV."""
+        return self.data.to_csv()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready content with a seal."""
+        content = {
+            **{k: getattr(self, k) for k in ("kind", "subtitle", "alt")},
+            "data": self.data.to_dict(),
+            "options": asdict(self.options),
+        }
+        return {**content, "seal": _seal(content)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> SafeFigure:
+        """Figure from `to_dict`; DisclosureError if a value was changed since."""
+        body = _unsealed(content, "figure")
+        try:
+            return cls(
+                **{k: body[k] for k in ("kind", "subtitle", "alt")},
+                data=SafeTable.from_dict(body["data"]),
+                options=FigureOptions(**body["options"]),
+                token=TOKEN,
+            )
+        except (KeyError, TypeError) as error:
+            raise DisclosureError(f"figure: {error}") from error
+
+
+# --- plain text -------------------------------------------------------------------------------
+
+
+def cell_text(value: Cell, column: Column) -> str:
+    """A cell as readers see it: thousands commas, true minus, fixed decimals, or its symbol."""
+    if isinstance(value, str):
+        return value
+    if column.role == "category":
+        # A year takes no thousands comma, an event time keeps its sign.
+        return str(value).replace("-", MINUS)
+    text = quantity(value, "p" if column.unit == "p" else "", column.decimals)
+    return f"+{text}" if column.signed and value > 0 else text
+
+
+def _csv_cell(value: Cell, column: Column) -> str:
+    if not isinstance(value, str):
+        return fixed(value, 0 if column.role == "category" else column.decimals)
+    # A spreadsheet would run a label that begins like a formula.
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _quote(text: str) -> str:
+    if any(c in text for c in ',"\n\r'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Column, DisclosureRecord)):
+        return {k: _plain(v) for k, v in asdict(value).items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _record(content: Mapping[str, Any]) -> DisclosureRecord:
+    return DisclosureRecord(**{**content, "actions": tuple(content["actions"])})
+
+
+def _unsealed(content: Mapping[str, Any], what: str) -> dict[str, Any]:
+    body = {k: v for k, v in content.items() if k != "seal"}
+    if content.get("seal") != _seal(body):
+        raise DisclosureError(
+            f"{what}: its content no longer matches its seal; make the results again with "
+            "`python -m sos_analysis build`"
+        )
+    return body
