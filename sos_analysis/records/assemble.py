@@ -1,0 +1,532 @@
+"""From returns as they were sent to the canonical tables: the rules every source shares.
+
+A reader (`npd`, and those of statutory returns) brings its source into the five shapes below, one
+row a row of the return. Here copies are put together, by the settled rules of this project
+(domain rule, `docs/methods_registry.md`):
+
+* a child is an authority and its child id; a referral is a child and a day;
+* a referral that recurs in the next year's return, or is written twice for a day, is one: closure
+  date and reason each from the last return that states it, no further action only if every copy
+  that states the flag says so, conferences and plans pooled;
+* closure before referral marks the referral as an error; its day still counts as a referral;
+* assessments of a child that began on one day are one, with the later end;
+* a period of care begins where an episode starts care (S), or the episode before it did not end
+  by going on (X1) on the same day;
+* of several dates of birth the most frequent counts, among equals the earliest; a stated date
+  goes before an expected one, that before a month of birth (taken as its 15th);
+* sex and ethnicity: what most rows state; disability, low income and arriving alone to seek
+  asylum: if any row says so.
+
+Dates are put together as whole numbers (year of return, then yyyymmdd), whose maximum is the same
+in every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from sos_analysis.records.cleaning import CLOSURE_REASONS, ETHNIC_GROUPS, NEEDS
+from sos_analysis.records.tables import Problem, Severity, tally
+
+if TYPE_CHECKING:
+    import ibis
+
+KEY = ("la", "child_id")
+CONTINUES = "X1"
+STARTS_CARE = "S"
+YOUNGEST, OLDEST = -1, 17
+
+_DAY = 10**8  # above any yyyymmdd
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Rows of returns in one shape, cleaned, not yet put together.
+
+    Columns besides `la` and `child_id` (text, the second may be empty and is then left out):
+
+    cin : `return_year` (int), `referral_date`, `nfa`, `closure_date`, `closure_reason`, `need`,
+        `icpc_date`, `plan_start`, `plan_end`, `plan_previous`, `dob`, `expected_dob`,
+        `birth_month` (its 15th), `sex`, `ethnicity`, `disabled`, `low_income`, `uasc`, `in_need`
+        (derived mark of the source; empty if it has none).
+    assessments : `start_date`, `end_date`.
+    section47 : `referral_date`, `s47_date`, `icpc_date`.
+    disabilities : a row each child and disability.
+    care : `rne`, `episode_start`, `episode_end`, `legal_status`, `placement`, `need`,
+        `end_reason`, `stated_start` (of the period, if the source states it), `birth_month`,
+        `sex`, `ethnicity`, `uasc`.
+
+    Any table may carry boolean columns `fault_<name>`; those true are counted by `FAULTS`.
+    """
+
+    cin: ibis.Table
+    assessments: ibis.Table
+    section47: ibis.Table
+    disabilities: ibis.Table
+    care: ibis.Table
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a `fault_<name>` column means."""
+
+    severity: Severity
+    field: str
+    message: str
+    remedy: str
+
+
+FAULTS: Mapping[str, Fault] = {
+    "nfa": Fault("warning", "nfa_flag", "is neither yes nor no", "taken as not stated"),
+    "need": Fault("warning", "primary_need", "is no need code (N0 to N9)", "taken as not stated"),
+    "need_repaired": Fault("info", "primary_need", "was padded or in small letters", "repaired"),
+    "closure": Fault(
+        "warning", "closure_reason", "is no reason for closure (RC1 to RC9)", "taken as not stated"
+    ),
+    "closure_repaired": Fault("info", "closure_reason", "was padded or misspelt", "repaired"),
+    "sex": Fault("warning", "sex", "is outside the codes 0, 1, 2, 9", "taken as unknown"),
+    "ethnicity": Fault("warning", "ethnicity", "is no ethnicity code", "taken as not stated"),
+    "year": Fault(
+        "warning",
+        "return_year",
+        "differs from the year of the file",
+        "the file's year was used; check that the file is the right one",
+    ),
+}
+
+
+def assemble(
+    returns: Returns,
+    keep: Callable[[ibis.Table], ibis.Table],
+    drop: Callable[[ibis.Table], None],
+) -> tuple[dict[str, ibis.Table], list[Problem]]:
+    """Put copies together and count what was wrong.
+
+    Parameters
+    ----------
+    returns : materialised rows.
+    keep, drop : materialise a table in the engine; drop it.
+
+    Returns
+    -------
+    Canonical tables by name (without `calendar` and `la_years`), and problems.
+    """
+    problems = [
+        problem
+        for name in ("cin", "assessments", "section47", "disabilities", "care")
+        for problem in _count_faults(name, getattr(returns, name))
+    ]
+    cin, s47, care = (_known(t) for t in (returns.cin, returns.section47, returns.care))
+    tables: dict[str, ibis.Table] = {}
+    votes = keep(_dob_votes(cin, care))
+    tables["children"] = keep(_children(cin, care, _known(returns.disabilities), votes))
+    problems += _several_dobs(votes)
+    drop(votes)
+    tables["referrals"] = keep(_referrals(cin, s47))
+    tables["assessments"] = keep(_assessments(_known(returns.assessments)))
+    tables["s47_icpc"] = keep(s47.select(*KEY, "s47_date", "icpc_date").distinct())
+    tables["conferences"] = keep(_conferences(cin, s47))
+    tables["cpp"] = keep(_plans(cin))
+    tables["episodes"] = keep(_episodes(care))
+    tables["care_periods"] = keep(_periods(tables["episodes"]))
+    problems += _referral_problems(tables["referrals"], tables["children"], cin)
+    problems += _date_problems(_known(returns.assessments), tables["assessments"], care)
+    problems += _stated_starts(care, tables["episodes"])
+    return tables, problems
+
+
+def _known(table: ibis.Table) -> ibis.Table:
+    return table.filter(table.child_id.notnull())
+
+
+def _ymd(day: Any) -> Any:
+    return (day.year().cast("int64") * 10_000 + day.month().cast("int64") * 100 + day.day()).cast(
+        "int64"
+    )
+
+
+def _date(number: Any) -> Any:
+    """The date a yyyymmdd stands for."""
+    import ibis
+
+    number = number % _DAY
+    return ibis.date(
+        (number // 10_000).cast("int32"),
+        ((number // 100) % 100).cast("int32"),
+        (number % 100).cast("int32"),
+    )
+
+
+def _last_stated(year: Any, day: Any) -> Any:
+    """The date in the last return that states it; of several there, the latest (aggregate)."""
+    return _date((year.cast("int64") * _DAY + _ymd(day)).max())
+
+
+# --- tables ---------------------------------------------------------------------------------------
+def _dob_votes(cin: ibis.Table, care: ibis.Table) -> ibis.Table:
+    """How often each date of birth is stated for a child, and how well (3 best)."""
+    import ibis
+
+    seen = cin.select(
+        *KEY,
+        day=ibis.coalesce(cin.dob, cin.expected_dob, cin.birth_month),
+        rank=ibis.cases((cin.dob.notnull(), 3), (cin.expected_dob.notnull(), 2), else_=1).cast(
+            "int64"
+        ),
+    ).union(care.select(*KEY, day=care.birth_month, rank=ibis.literal(1, "int64")))
+    seen = seen.filter(seen.day.notnull())
+    return seen.group_by(*KEY, "day", "rank").agg(n=seen.count())
+
+
+def _children(
+    cin: ibis.Table, care: ibis.Table, disabilities: ibis.Table, votes: ibis.Table
+) -> ibis.Table:
+    import ibis
+
+    # Best stated, most frequent, earliest: one whole number whose maximum is that date.
+    best = votes.rank * 10**16 + votes.n * 10**9 + (_DAY - _ymd(votes.day))
+    born = votes.group_by(*KEY).agg(_best=best.max())
+    born = born.select(*KEY, dob=_date(_DAY - born["_best"] % 10**9))
+    told = ("sex", "ethnicity", "disabled", "low_income", "uasc")
+    nothing = {name: ibis.null("boolean") for name in ("disabled", "low_income")}
+    people = (
+        cin.select(*KEY, *told)
+        .union(care.select(*KEY, "sex", "ethnicity", "uasc", **nothing).select(*KEY, *told))
+        .union(
+            disabilities.select(
+                *KEY,
+                sex=ibis.null("string"),
+                ethnicity=ibis.null("string"),
+                disabled=ibis.literal(True),
+                low_income=ibis.null("boolean"),
+                uasc=ibis.null("boolean"),
+            )
+        )
+    )
+    groups = tuple(dict.fromkeys(ETHNIC_GROUPS.values()))
+    seen = people.group_by(*KEY).agg(
+        male=(people.sex == "male").sum(),
+        female=(people.sex == "female").sum(),
+        disabled=people.disabled.any(),
+        low_income=people.low_income.any(),
+        uasc=people.uasc.any(),
+        **{f"n_{i}": (people.ethnicity == group).sum() for i, group in enumerate(groups)},
+    )
+    seen = seen.left_join(born, KEY)
+    return seen.select(
+        *KEY,
+        "dob",
+        sex=ibis.cases(
+            (seen.male > seen.female, "male"), (seen.female > seen.male, "female"), else_="unknown"
+        ),
+        ethnicity=_most(seen, groups),
+        disabled=seen.disabled,
+        low_income=seen.low_income,
+        uasc=seen.uasc.fill_null(False),
+    )
+
+
+def _most(seen: ibis.Table, groups: Sequence[str]) -> Any:
+    """The ethnic group most rows state; 'Unclassified' only if no row states another."""
+    import ibis
+
+    counts = {group: seen[f"n_{i}"].fill_null(0) for i, group in enumerate(groups)}
+    unclassified = counts.pop("Unclassified")
+    most = ibis.greatest(*counts.values())
+    return ibis.cases(
+        *(((n == most) & (most > 0), group) for group, n in counts.items()),
+        (unclassified > 0, "Unclassified"),
+    )
+
+
+def _referrals(cin: ibis.Table, s47: ibis.Table) -> ibis.Table:
+    import ibis
+
+    rows = cin.filter(cin.referral_date.notnull())
+    year = rows.return_year.cast("int64")
+    closed = _ymd(rows.closure_date).fill_null(0)
+    reason = ((year * _DAY + closed) * 10 + _number(rows.closure_reason, CLOSURE_REASONS)).max()
+    need = (year * 10 + _number(rows.need, NEEDS)).max()
+    one = rows.group_by(*KEY, "referral_date").agg(
+        nfa_flag=rows.nfa.all(),
+        closure_date=_last_stated(year, rows.closure_date),
+        closure_reason=ibis.literal("RC") + (reason % 10).cast("string"),
+        primary_need=ibis.literal("N") + (need % 10).cast("string"),
+        icpc_date=rows.icpc_date.min(),
+        has_plan=rows.plan_start.notnull().any(),
+        cin_any=rows.in_need.any(),
+        first_return=rows.return_year.min(),
+        last_return=rows.return_year.max(),
+    )
+    held = s47.filter(s47.icpc_date.notnull(), s47.referral_date.notnull())
+    held = held.select(*KEY, "referral_date").distinct().mutate(s47_icpc=ibis.literal(True))
+    both = one.left_join(held, [*KEY, "referral_date"])
+    both = both.mutate(
+        has_icpc=both.icpc_date.notnull() | both.s47_icpc.fill_null(False),
+        closed_before_referral=(both.closure_date < both.referral_date).fill_null(False),
+    )
+    return both.select(
+        *KEY,
+        "referral_date",
+        "nfa_flag",
+        "closure_date",
+        "closure_reason",
+        "primary_need",
+        "icpc_date",
+        "has_icpc",
+        "has_plan",
+        "cin_any",
+        "closed_before_referral",
+        "first_return",
+        "last_return",
+    )
+
+
+def _number(column: Any, codes: Sequence[str]) -> Any:
+    """The digit a code ends in (RC8: 8); empty where the code is."""
+    return column.cases(*((code, int(code[-1])) for code in codes)).cast("int64")
+
+
+def _assessments(rows: ibis.Table) -> ibis.Table:
+    rows = rows.filter(rows.start_date.notnull())
+    return rows.group_by(*KEY, "start_date").agg(end_date=rows.end_date.max())
+
+
+def _conferences(cin: ibis.Table, s47: ibis.Table) -> ibis.Table:
+    import ibis
+
+    both = cin.select(*KEY, "icpc_date", source=ibis.literal("cin")).union(
+        s47.select(*KEY, "icpc_date", source=ibis.literal("s47"))
+    )
+    return both.filter(both.icpc_date.notnull()).distinct()
+
+
+def _plans(cin: ibis.Table) -> ibis.Table:
+    rows = cin.filter(cin.plan_start.notnull())
+    year = rows.return_year.cast("int64")
+    return rows.group_by(*KEY, start_date=rows.plan_start).agg(
+        end_date=_last_stated(year, rows.plan_end),
+        n_previous=((year * 10_000 + rows.plan_previous).max() % 10_000).cast("int32"),
+    )
+
+
+def _episodes(care: ibis.Table) -> ibis.Table:
+    """Episodes, each once, with the start of the period of care they belong to."""
+    import ibis
+
+    rows = care.filter(care.episode_start.notnull()).mutate(
+        order=_ymd(care.episode_end).fill_null(_DAY)
+    )
+    # Copies of an episode: the one with the latest stated end.
+    same = ibis.window(
+        group_by=[*KEY, "episode_start", "legal_status", "placement"],
+        order_by=[
+            ibis.desc(rows.order % _DAY),
+            rows.end_reason.fill_null("~"),
+            rows.rne.fill_null("~"),
+            rows.need.fill_null("~"),
+        ],
+    )
+    rows = rows.mutate(copy=ibis.row_number().over(same))
+    rows = rows.filter(rows["copy"] == 0)
+    one_by_one = ibis.window(group_by=list(KEY), order_by=_in_order(rows))
+    rows = rows.mutate(
+        before_end=rows.episode_end.lag().over(one_by_one),
+        before_reason=rows.end_reason.lag().over(one_by_one),
+    )
+    follows = (rows.before_reason == CONTINUES) & (rows.before_end == rows.episode_start)
+    starts = (rows.rne == STARTS_CARE).fill_null(False) | ~follows.fill_null(False)
+    rows = rows.mutate(began=ibis.cases((starts, rows.episode_start)))
+    so_far = ibis.cumulative_window(group_by=list(KEY), order_by=_in_order(rows))
+    rows = rows.mutate(period_start=rows.began.max().over(so_far))
+    return rows.select(
+        *KEY,
+        "period_start",
+        "episode_start",
+        "episode_end",
+        "legal_status",
+        "placement",
+        "need",
+        "end_reason",
+    )
+
+
+def _in_order(rows: ibis.Table) -> list[Any]:
+    """Episodes in time; the rest of the key makes the order the same on every run."""
+    order = _ymd(rows.episode_end).fill_null(_DAY)
+    return [
+        rows.episode_start,
+        order,
+        rows.legal_status.fill_null("~"),
+        rows.placement.fill_null("~"),
+    ]
+
+
+def _periods(episodes: ibis.Table) -> ibis.Table:
+    import ibis
+
+    group = [*KEY, "period_start"]
+    order = _in_order(episodes)
+    rows = episodes.mutate(
+        place=ibis.row_number().over(group_by=group, order_by=order),
+        size=episodes.count().over(group_by=group),
+    )
+    first, last = rows.place == 0, rows.place == rows["size"] - 1
+    ended = last & (rows.end_reason != CONTINUES).fill_null(True) & rows.episode_end.notnull()
+    return rows.group_by(*group).agg(
+        period_end=rows.episode_end.max(where=ended),
+        period_end_reason=rows.end_reason.max(where=ended),
+        first_legal_status=rows.legal_status.max(where=first),
+        first_placement=rows.placement.max(where=first),
+    )
+
+
+# --- problems -------------------------------------------------------------------------------------
+def _count_faults(name: str, table: ibis.Table) -> list[Problem]:
+    known = {f"fault_{fault}": told for fault, told in FAULTS.items()}
+    counts: dict[str, Any] = {c: table[c].sum() for c in table.columns if c in known}
+    counts["child_id"] = table.child_id.isnull().sum()
+    found = tally(table, counts)
+    problems = [
+        Problem(
+            told.severity,
+            name,
+            told.field,
+            told.message,
+            found[fault],
+            told.remedy,
+        )
+        for fault, told in known.items()
+        if found.get(fault)
+    ]
+    if found["child_id"]:
+        problems.append(
+            Problem("error", name, "child_id", "is empty", found["child_id"], "rows left out")
+        )
+    return problems
+
+
+def _several_dobs(votes: ibis.Table) -> list[Problem]:
+    stated = votes.filter(votes["rank"] == 3)
+    children = stated.group_by(*KEY).agg(n=stated.count())
+    several = tally(children, {"n": (children.n > 1).sum()})["n"]
+    remedy = "the most frequent was used, among equals the earliest"
+    message = "children with more than one"
+    return [Problem("warning", "children", "dob", message, several, remedy)] if several else []
+
+
+def _referral_problems(
+    referrals: ibis.Table, children: ibis.Table, cin: ibis.Table
+) -> list[Problem]:
+    undated = tally(cin, {"n": cin.referral_date.isnull().sum()})["n"]
+    flags = cin.filter(cin.nfa.notnull()).group_by(*KEY, "referral_date")
+    flags = flags.agg(low=cin.nfa.cast("int32").min(), high=cin.nfa.cast("int32").max())
+    disagree = tally(flags, {"n": (flags.low < flags.high).sum()})["n"]
+    aged = referrals.left_join(children.select(*KEY, "dob"), KEY)
+    age = age_at(aged.dob, aged.referral_date)
+    found = tally(
+        aged,
+        {
+            "early": aged.closed_before_referral.sum(),
+            "age": ((age < YOUNGEST) | (age > OLDEST)).sum(),
+            "unknown": aged.dob.isnull().sum(),
+        },
+    )
+    told = [
+        ("error", "referral_date", "is empty", undated, "rows give no referral"),
+        (
+            "error",
+            "closure_date",
+            "is before the referral",
+            found["early"],
+            "the referral is no event; its date still counts as a referral",
+        ),
+        (
+            "warning",
+            "nfa_flag",
+            "differs between copies of a referral",
+            disagree,
+            "no further action only if every copy that states the flag says so",
+        ),
+        (
+            "error",
+            "dob",
+            f"gives an age outside {YOUNGEST} to {OLDEST} at referral",
+            found["age"],
+            "the referral is no event",
+        ),
+        ("info", "dob", "is not known", found["unknown"], "age is 'missing'"),
+    ]
+    return [Problem(s, "referrals", f, m, n, r) for s, f, m, n, r in told if n]  # type: ignore[arg-type]
+
+
+def _date_problems(rows: ibis.Table, once: ibis.Table, care: ibis.Table) -> list[Problem]:
+    stated = tally(rows, {"n": rows.count(), "undated": rows.start_date.isnull().sum()})
+    kept = tally(once, {"n": once.count(), "backward": (once.end_date < once.start_date).sum()})
+    ended = tally(
+        care,
+        {
+            "undated": care.episode_start.isnull().sum(),
+            "backward": (care.episode_end < care.episode_start).sum(),
+        },
+    )
+    told = [
+        ("error", "assessments", "start_date", "is empty", stated["undated"], "rows left out"),
+        (
+            "info",
+            "assessments",
+            "start_date",
+            "stands more than once for a child",
+            stated["n"] - stated["undated"] - kept["n"],
+            "one assessment, with the later end",
+        ),
+        (
+            "error",
+            "assessments",
+            "end_date",
+            "is before the start",
+            kept["backward"],
+            "the assessment is no event",
+        ),
+        ("error", "episodes", "episode_start", "is empty", ended["undated"], "rows left out"),
+        (
+            "warning",
+            "episodes",
+            "episode_end",
+            "is before the start",
+            ended["backward"],
+            "kept as stated; check the source",
+        ),
+    ]
+    return [Problem(s, t, f, m, n, r) for s, t, f, m, n, r in told if n]  # type: ignore[arg-type]
+
+
+def _stated_starts(care: ibis.Table, episodes: ibis.Table) -> list[Problem]:
+    stated = care.filter(care.stated_start.notnull()).select(
+        *KEY, "episode_start", "legal_status", "placement", "stated_start"
+    )
+    both = stated.inner_join(episodes, [*KEY, "episode_start", "legal_status", "placement"])
+    n = tally(both, {"n": (both.stated_start != both.period_start).sum()})["n"]
+    message = "differs from the start of the period the episodes make"
+    remedy = "periods were built from the episodes (start S, or no X1 on the same day)"
+    return [Problem("warning", "care_periods", "period_start", message, n, remedy)] if n else []
+
+
+def age_at(dob: Any, day: Any) -> Any:
+    """Completed years at a day (int); -1 in the year before birth; empty if either is."""
+    before_birthday = (day.month() * 100 + day.day()) < (dob.month() * 100 + dob.day())
+    return day.year() - dob.year() - before_birthday.cast("int32")
+
+
+def any_true(columns: Sequence[Any]) -> Any:
+    """Yes if any says so, no if one is stated, else empty."""
+    import ibis
+
+    if not columns:
+        return ibis.null("boolean")
+    yes = reduce(lambda a, b: a | b, (c.fill_null(False) for c in columns))
+    stated = reduce(lambda a, b: a | b, (c.notnull() for c in columns))
+    return ibis.cases((yes, True), (stated, False))

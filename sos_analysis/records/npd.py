@@ -1,0 +1,577 @@
+"""Read an extract in the shape of the National Pupil Database, as the original evaluation had it.
+
+One Parquet file a year and kind, named by the first year of the return, and one of episodes of
+care (domain rule: the layout in the original's published code). Columns are bound by name, in any
+order and in capitals or small letters. Known variants: `CIN_LA_LGR` for `CIN_LA` in 2008, School
+Census columns with the census as suffix (`CIN_EVERFSM_6_SPR19`), no `CIN_NumberOfPreviousCPP` in
+some years, flags as booleans, 1/0 or words. The year of a return is that of its file's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sos_analysis.errors import RecordsError
+from sos_analysis.records import cleaning
+from sos_analysis.records.assemble import Returns, any_true, assemble
+from sos_analysis.records.calendar import calendar_table
+from sos_analysis.records.engine import Engine
+from sos_analysis.records.tables import Problem, Records, kind_of, tally, validate
+
+if TYPE_CHECKING:
+    import ibis
+
+Need = Literal["must", "may"]
+Sort = Literal["key", "date", "flag", "whole", "text"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a file: names it goes by, what it holds, whether it must be there."""
+
+    names: tuple[str, ...]
+    sort: Sort
+    need: Need = "must"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Files of one kind: the stem of their names, one a year or one in all, their columns."""
+
+    stem: str
+    yearly: bool
+    need: Need
+    fields: Mapping[str, Field]
+    many: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+
+
+def _may(name: str, sort: Sort) -> Field:
+    return Field((name,), sort, "may")
+
+
+def _must(name: str, sort: Sort, *others: str) -> Field:
+    return Field((name, *others), sort)
+
+
+# Derived by the department: a child in need at any point, started, ended, open at the end.
+_MARKS = re.compile(r"CIN_(AnyPoint|Started|Ended|CINAt31March)", re.IGNORECASE)
+# Free school meals (ever in six years, or now) and pupil premium in the early years.
+_LOW_INCOME = re.compile(r"CIN_(EVERFSM|FSM|EYPP)\w*_SPR\d\d", re.IGNORECASE)
+
+CIN = Family(
+    "cin",
+    True,
+    "must",
+    {
+        "la": _must("CIN_LA", "key", "CIN_LA_LGR"),
+        "child_id": _must("CIN_LAchildID_Anon", "key"),
+        "acadyr": _may("CIN_ACADYR", "whole"),
+        "dob": _must("CIN_DOB", "date"),
+        "expected_dob": _may("CIN_ExpectedDOB", "date"),
+        "birth_year": _may("CIN_YearOfBirth", "whole"),
+        "birth_month": _may("CIN_MonthOfBirth", "whole"),
+        "sex": _must("CIN_Gender", "text"),
+        "ethnicity": _must("CIN_Ethnicity", "text"),
+        "disabled": _may("CIN_Disability", "flag"),
+        "uasc": _may("CIN_AsylumSeeking", "flag"),
+        "referral_date": _must("CIN_ReferralDate", "date"),
+        "nfa": _must("CIN_ReferralNFA", "flag"),
+        "need": _may("CIN_PrimaryNeedCode", "text"),
+        "closure_date": _must("CIN_CINClosureDate", "date"),
+        "closure_reason": _must("CIN_ReasonForClosure", "text"),
+        "icpc_date": _must("CIN_DateOfInitialCPC", "date"),
+        "plan_start": _must("CIN_CPPstartDate", "date"),
+        "plan_end": _may("CIN_CPPendDate", "date"),
+        "plan_previous": _may("CIN_NumberOfPreviousCPP", "whole"),
+    },
+    many={"in_need": _MARKS, "low_income": _LOW_INCOME},
+)
+ASSESSMENTS = Family(
+    "assessments",
+    True,
+    "must",
+    {
+        "la": _must("CIN_LA", "key", "CIN_LA_LGR"),
+        "child_id": _must("CIN_LAchildID_Anon", "key"),
+        "start_date": _must("AssessmentStartDate", "date"),
+        "end_date": _must("AssessmentAuthorisationDate", "date"),
+    },
+)
+SECTION47 = Family(
+    "section47",
+    True,
+    "must",
+    {
+        "la": _must("CIN_LA", "key", "CIN_LA_LGR"),
+        "child_id": _must("CIN_LAchildID_Anon", "key"),
+        "referral_date": _may("CIN_ReferralDate", "date"),
+        "s47_date": _must("S47ActualStartDate", "date"),
+        "icpc_date": _must("DateOfInitialCPC", "date"),
+    },
+)
+DISABILITIES = Family(
+    "disabilities",
+    True,
+    "may",
+    {
+        "la": _must("CIN_LA", "key", "CIN_LA_LGR"),
+        "child_id": _must("CIN_LAchildID_Anon", "key"),
+        "disability": _must("Disability", "text"),
+    },
+)
+CARE = Family(
+    "cla_episodes",
+    False,
+    "must",
+    {
+        "la": _must("CHILD_LA_CODE_ANON", "key", "LA"),
+        "child_id": _must("CHILD_ID_ANON", "key"),
+        "stated_start": _may("poc_start", "date"),
+        "rne": _may("RNE", "text"),
+        "episode_start": _must("date_episode_started", "date"),
+        "episode_end": _must("date_episode_ceased", "date"),
+        "legal_status": _must("legal_status", "text"),
+        "placement": _must("placement", "text"),
+        "need": _may("cin", "text"),
+        "end_reason": _must("reason_episode_ceased", "text"),
+        "ethnicity": _may("ethnic_or", "text"),
+        "sex": _may("SEX", "text"),
+        "birth_year": _may("dob_Year", "whole"),
+        "birth_month": _may("dob_Month", "whole"),
+        "uasc": _may("uasc_status", "flag"),
+    },
+)
+FAMILIES = (CIN, ASSESSMENTS, SECTION47, DISABILITIES, CARE)
+LA_YEARS = "la_years.parquet"
+MANIFEST = "manifest.json"
+
+# What each sort of column may be in the file.
+_READABLE: Mapping[Sort, tuple[str, ...]] = {
+    "key": ("string", "integer"),
+    "date": ("date",),
+    "flag": ("boolean", "integer", "number", "string"),
+    "whole": ("integer", "number", "string"),
+    "text": ("string", "integer"),
+}
+_EMPTY: Mapping[Sort, str] = {
+    "key": "string",
+    "date": "date",
+    "flag": "boolean",
+    "whole": "int32",
+    "text": "string",
+}
+
+
+def open_extract(
+    path: Path,
+    *,
+    authorities: Sequence[str] | None = None,
+    memory_limit: str = "4GB",
+    engine: str = "duckdb",
+) -> Records:
+    """Read an extract into canonical tables.
+
+    Parameters
+    ----------
+    path : folder of the extract.
+    authorities : codes of the authorities to read; none: all in the extract.
+    memory_limit : of the embedded engine; beyond it, it spills to a temporary folder.
+    engine : 'duckdb', or the address of another Ibis backend.
+
+    Returns
+    -------
+    Records, to be closed by the caller.
+
+    Raises
+    ------
+    RecordsError : a file or column is missing, has the wrong type or cannot be read, or an
+        authority asked for has no rows. The message names file, field and remedy.
+    """
+    path = Path(path)
+    files = _locate(path)
+    wanted = _codes(authorities)
+    held = Engine(engine, memory_limit)
+    try:
+        tables, problems = _read(held, path, files, wanted)
+        manifest, changed = _manifest(path, [f for found in files.values() for f in found])
+        manifest["authorities"] = list(wanted) if wanted is not None else None
+        records = Records(held, tables, (), manifest)
+        return replace(records, problems=(*changed, *problems, *validate(records)))
+    except BaseException:
+        held.close()
+        raise
+
+
+# --- files ----------------------------------------------------------------------------------------
+def _locate(path: Path) -> dict[str, list[Path]]:
+    """Files of each family, in order of year."""
+    if not path.is_dir():
+        raise RecordsError(
+            f"{path}: no such folder. Give the folder of an extract, or make one with "
+            "`python -m sos_analysis synthesise`."
+        )
+    names = sorted(p.name for p in path.iterdir())
+    return {family.stem: _files(path, family, names) for family in FAMILIES}
+
+
+def _files(path: Path, family: Family, names: Sequence[str]) -> list[Path]:
+    pattern = rf"{family.stem}_(\d{{4}})\.parquet" if family.yearly else rf"{family.stem}\.parquet"
+    shown = f"{family.stem}_<year>.parquet" if family.yearly else f"{family.stem}.parquet"
+    found = {name: m for name in names if (m := re.fullmatch(pattern, name))}
+    if not found:
+        if family.need == "may":
+            return []
+        raise RecordsError(f"{path}: no file {shown}.{_near(shown, names)}")
+    if family.yearly:
+        years = sorted(int(m.group(1)) for m in found.values())
+        gaps = sorted(set(range(years[0], years[-1] + 1)) - set(years))
+        if gaps:
+            raise RecordsError(
+                f"{path}: file {family.stem}_{gaps[0]}.parquet is missing between "
+                f"{years[0]} and {years[-1]}. Add it: a year left out would look like a year "
+                f"without records.{_near(f'{family.stem}_{gaps[0]}.parquet', names)}"
+            )
+    return [path / name for name in sorted(found)]
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """' Did you mean ...?' where a known name is near, else nothing."""
+    by_small = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(name.lower(), list(by_small), n=1, cutoff=0.7)
+    return f" Did you mean {by_small[close[0]]!r}?" if close else ""
+
+
+def _codes(authorities: Sequence[str] | None) -> tuple[str, ...] | None:
+    if authorities is None:
+        return None
+    codes = tuple(sorted({str(code) for code in authorities}))
+    if not codes:
+        raise RecordsError("no authority to read: give at least one code, or none for all.")
+    return codes
+
+
+def _manifest(path: Path, files: Sequence[Path]) -> tuple[dict[str, Any], list[Problem]]:
+    """What the extract says of itself, with the files' hashes as found."""
+    told: dict[str, Any] = {}
+    source = path / MANIFEST
+    if source.is_file():
+        try:
+            told = dict(json.loads(source.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise RecordsError(
+                f"{source}: is not valid JSON ({error}). Correct or remove it; it is optional."
+            ) from error
+    used = [*files, *(p for p in (path / LA_YEARS,) if p.is_file())]
+    found = {file.name: _sha256(file) for file in sorted(used)}
+    stated = told.get("files", {})
+    changed = [n for n in found if isinstance(stated, dict) and stated.get(n, found[n]) != found[n]]
+    problems = [
+        Problem(
+            "warning",
+            "manifest",
+            "files",
+            f"{name} is not the file the manifest describes",
+            1,
+            "read as found; if the change was not intended, make or fetch the extract again",
+        )
+        for name in changed
+    ]
+    return {**told, "files": found}, problems
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- engine ---------------------------------------------------------------------------------------
+def _keep(engine: Engine, files: Sequence[Path], table: ibis.Table) -> ibis.Table:
+    """Materialise; if that fails, find the file that cannot be read."""
+    try:
+        return engine.keep(table)
+    except Exception as error:
+        for file in files:
+            _probe(engine.con, file)
+        raise RecordsError(
+            f"{', '.join(f.name for f in files)}: the engine failed ({_brief(error)})."
+        ) from error
+
+
+def _probe(con: Any, file: Path) -> None:
+    table = _open(con, file)
+    # Lengths as text: counts alone would be answered from the file's footer.
+    longest = {c: table[c].cast("string").length().max() for c in table.columns}
+    try:
+        table.aggregate(**longest).to_pyarrow()
+    except Exception as error:
+        raise RecordsError(
+            f"{file}: is damaged and cannot be read to its end ({_brief(error)}). "
+            "Restore it from its source."
+        ) from error
+
+
+def _open(con: Any, file: Path) -> ibis.Table:
+    try:
+        return con.read_parquet(str(file))
+    except Exception as error:
+        raise RecordsError(
+            f"{file}: is no readable Parquet file ({_brief(error)}). It may be cut short or of "
+            "another format; restore it from its source."
+        ) from error
+
+
+def _brief(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+# --- rows -----------------------------------------------------------------------------------------
+def _read(
+    engine: Engine, path: Path, files: Mapping[str, list[Path]], wanted: tuple[str, ...] | None
+) -> tuple[dict[str, ibis.Table], list[Problem]]:
+    import ibis
+
+    held: dict[str, Any] = {}
+    for name, (family, shape) in _SHAPES.items():
+        found = files[family.stem]
+        if found:
+            rows = [shape(_bind(engine.con, file, family, wanted), _year(file)) for file in found]
+            held[name] = _keep(engine, found, ibis.union(*rows) if len(rows) > 1 else rows[0])
+        else:
+            held[name] = engine.keep(held["cin"].select("la", "child_id").limit(0))
+    problems = _check_authorities(held, wanted, path)
+    every = [file for found in files.values() for file in found]
+    tables, more = assemble(Returns(**held), partial(_keep, engine, every), engine.drop)
+    for table in held.values():
+        engine.drop(table)
+    tables["calendar"] = ibis.memtable(calendar_table())
+    if (path / LA_YEARS).is_file():
+        tables["la_years"] = _la_years(engine, path / LA_YEARS, wanted)
+    else:
+        remedy = "no covariates of authorities by year"
+        problems.append(
+            Problem("warning", "la_years", "", f"there is no file {LA_YEARS}", 1, remedy)
+        )
+    return tables, [*problems, *more]
+
+
+def _bind(con: Any, file: Path, family: Family, wanted: tuple[str, ...] | None) -> ibis.Table:
+    """Columns of a file under our names, rows of the authorities wanted."""
+    table = _open(con, file)
+    by_small = {column.lower(): column for column in table.columns}
+    bound: dict[str, Any] = {}
+    for name, told in family.fields.items():
+        source = next((by_small[n.lower()] for n in told.names if n.lower() in by_small), None)
+        if source is None and told.need == "must":
+            raise RecordsError(
+                f"{file}: column {told.names[0]!r} is missing."
+                f"{_near(told.names[0], table.columns)} "
+                f"Rename the column, or ask for it; the file has {', '.join(table.columns)}."
+            )
+        bound[name] = _typed(table, source, told.sort, file)
+    for name, pattern in family.many.items():
+        several = [column for column in table.columns if pattern.fullmatch(column)]
+        for i, source in enumerate(several):
+            bound[f"{name}_{i}"] = _typed(table, source, "flag", file)
+    bound["la"], bound["child_id"] = cleaning.text(bound["la"]), cleaning.text(bound["child_id"])
+    rows = table.select(**bound)
+    return rows if wanted is None else rows.filter(rows.la.isin(wanted))
+
+
+def _typed(table: ibis.Table, source: str | None, sort: Sort, file: Path) -> Any:
+    import ibis
+
+    if source is None:
+        return ibis.null(_EMPTY[sort])
+    column = table[source]
+    dtype = column.type()
+    if sort == "date" and dtype.is_timestamp():
+        return column.date()
+    if kind_of(dtype) in _READABLE[sort]:
+        return column
+    # A column without one value may have been written with any type.
+    if not tally(table, {"n": column.count()})["n"]:
+        return ibis.null(_EMPTY[sort])
+    allowed = " or ".join(_READABLE[sort])
+    raise RecordsError(
+        f"{file}: column {source!r} is of type {dtype}; it must be {allowed}. "
+        "Convert the column and write the file again."
+    )
+
+
+def _year(file: Path) -> int:
+    digits = re.search(r"_(\d{4})$", file.stem)
+    return int(digits.group(1)) if digits else 0
+
+
+def _cin_rows(rows: ibis.Table, year: int) -> ibis.Table:
+    need, closure = cleaning.need(rows.need), cleaning.closure_reason(rows.closure_reason)
+    sex, ethnicity = cleaning.sex(rows.sex), cleaning.ethnicity(rows.ethnicity)
+    nfa = cleaning.flag(rows.nfa)
+    return rows.select(
+        "la",
+        "child_id",
+        "referral_date",
+        "closure_date",
+        "icpc_date",
+        "plan_start",
+        "plan_end",
+        "dob",
+        "expected_dob",
+        return_year=_literal(year, "int32"),
+        nfa=nfa,
+        closure_reason=closure,
+        need=need,
+        plan_previous=cleaning.whole(rows.plan_previous),
+        birth_month=_middle_of_month(rows),
+        sex=sex,
+        ethnicity=ethnicity,
+        disabled=cleaning.flag(rows.disabled),
+        low_income=any_true(_several(rows, "low_income")),
+        uasc=cleaning.flag(rows.uasc),
+        in_need=any_true(_several(rows, "in_need")),
+        fault_nfa=_unread(rows.nfa, nfa),
+        fault_need=_unread(rows.need, need),
+        fault_need_repaired=_repaired(rows.need, need),
+        fault_closure=_unread(rows.closure_reason, closure),
+        fault_closure_repaired=_repaired(rows.closure_reason, closure),
+        fault_sex=cleaning.text(rows.sex).notin(cleaning.SEX_CODES).fill_null(False),
+        fault_ethnicity=_unread(rows.ethnicity, ethnicity),
+        fault_year=(cleaning.whole(rows.acadyr) != year).fill_null(False),
+    )
+
+
+def _assessment_rows(rows: ibis.Table, year: int) -> ibis.Table:
+    return rows.select("la", "child_id", "start_date", "end_date")
+
+
+def _section47_rows(rows: ibis.Table, year: int) -> ibis.Table:
+    return rows.select("la", "child_id", "referral_date", "s47_date", "icpc_date")
+
+
+def _disability_rows(rows: ibis.Table, year: int) -> ibis.Table:
+    stated = cleaning.code(rows.disability)
+    return rows.filter(stated.notnull(), stated != "NONE").select("la", "child_id").distinct()
+
+
+def _care_rows(rows: ibis.Table, year: int) -> ibis.Table:
+    ethnicity = cleaning.ethnicity(rows.ethnicity)
+    return rows.select(
+        "la",
+        "child_id",
+        "stated_start",
+        "episode_start",
+        "episode_end",
+        rne=cleaning.code(rows.rne),
+        legal_status=cleaning.code(rows.legal_status),
+        placement=cleaning.code(rows.placement),
+        need=cleaning.code(rows.need),
+        end_reason=cleaning.code(rows.end_reason),
+        birth_month=_middle_of_month(rows),
+        sex=cleaning.sex(rows.sex),
+        ethnicity=ethnicity,
+        uasc=cleaning.flag(rows.uasc),
+        fault_ethnicity=_unread(rows.ethnicity, ethnicity),
+    )
+
+
+_SHAPES: Mapping[str, tuple[Family, Callable[[Any, int], Any]]] = {
+    "cin": (CIN, _cin_rows),
+    "assessments": (ASSESSMENTS, _assessment_rows),
+    "section47": (SECTION47, _section47_rows),
+    "disabilities": (DISABILITIES, _disability_rows),
+    "care": (CARE, _care_rows),
+}
+
+
+def _literal(value: Any, kind: str) -> Any:
+    import ibis
+
+    return ibis.literal(value, kind)
+
+
+def _several(rows: ibis.Table, name: str) -> list[Any]:
+    found = [c for c in rows.columns if re.fullmatch(rf"{name}_\d+", c)]
+    return [cleaning.flag(rows[c]) for c in found]
+
+
+def _unread(stated: Any, read: Any) -> Any:
+    return cleaning.text(stated).notnull() & read.isnull()
+
+
+def _repaired(stated: Any, read: Any) -> Any:
+    return (stated.cast("string") != read).fill_null(False)
+
+
+def _middle_of_month(rows: ibis.Table) -> Any:
+    """The 15th of the month of birth: where no day is given, the middle errs least."""
+    import ibis
+
+    year, month = cleaning.whole(rows.birth_year), cleaning.whole(rows.birth_month)
+    known = (year.between(1900, 2100) & month.between(1, 12)).fill_null(False)
+    # The inner values are valid even where the outer condition is false: engines may compute both.
+    day = ibis.date(ibis.ifelse(known, year, 1900), ibis.ifelse(known, month, 1), 15)
+    return ibis.cases((known, day))
+
+
+# --- whole extract --------------------------------------------------------------------------------
+def _check_authorities(
+    held: Mapping[str, ibis.Table], wanted: tuple[str, ...] | None, path: Path
+) -> list[Problem]:
+    """Refuse an authority without referrals; note one without rows elsewhere."""
+    present = {
+        name: set(table.select("la").distinct().to_pyarrow()["la"].to_pylist())
+        for name, table in held.items()
+    }
+    if not present["cin"] - {None}:
+        raise RecordsError(
+            f"{path}: the cin files have no rows"
+            f"{'' if wanted is None else ' of the authorities asked for'}. Check that authority "
+            "codes are written alike in study file and extract (text, e.g. '004' or '801')."
+        )
+    expected = set(wanted) if wanted is not None else present["cin"]
+    absent = sorted(expected - present["cin"])
+    if absent:
+        raise RecordsError(
+            f"{path}: the cin files have no rows of {_some(absent)}. Correct the codes in the "
+            "study file, or take the authority out of it."
+        )
+    return [
+        Problem(
+            "warning",
+            name,
+            "la",
+            f"no rows of {_some(sorted(missing))}",
+            len(missing),
+            "what rests on these rows cannot be computed there",
+        )
+        for name in ("assessments", "section47", "care")
+        if (missing := expected - present[name])
+    ]
+
+
+def _some(codes: Sequence[str]) -> str:
+    shown = ", ".join(repr(code) for code in codes[:5])
+    more = f" and {len(codes) - 5} more" if len(codes) > 5 else ""
+    return f"{'authority' if len(codes) == 1 else 'authorities'} {shown}{more}"
+
+
+def _la_years(engine: Engine, file: Path, wanted: tuple[str, ...] | None) -> ibis.Table:
+    table = _open(engine.con, file)
+    for column in ("la", "year"):
+        if column not in table.columns:
+            raise RecordsError(
+                f"{file}: column {column!r} is missing.{_near(column, table.columns)}"
+            )
+    table = table.mutate(la=cleaning.text(table.la))
+    if wanted is not None:
+        table = table.filter(table.la.isin(wanted))
+    return _keep(engine, [file], table)
