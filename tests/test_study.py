@@ -607,3 +607,19 @@ def test_data_dictionary_names_every_key_and_column() -> None:
     keys |= set(CANONICAL) | {c for columns in CANONICAL.values() for c in columns}
     keys |= set(OUTCOME_COLUMNS)
     assert keys <= named, f"not in the data dictionary: {sorted(keys - named)}"
+
+
+def test_methods_registry_names_tests_and_sources_that_exist() -> None:
+    text = (ROOT / "docs" / "methods_registry.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", text)
+    assert len(named) > 20
+    for path, test in named:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert f"\ndef {test}(" in source, f"{path} holds no {test}"
+    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    keys = set(re.findall(r"`([a-z]+\d{4}[a-z]+)`", text))
+    assert len(keys) > 15
+    for key in keys:
+        assert f"{{{key}," in bibliography, f"references.bib holds no {key}"
+    for option in re.findall(r"`(wide|flag|fence)`", text):
+        assert f'"{option}"' in (ROOT / "sos_analysis" / "study.py").read_text(encoding="utf-8")
