@@ -334,9 +334,14 @@ def _assemble(
     name, p, ci, ci90 = primary
     if secondary is None:
         second = ("CRV3, t(treated clusters - 1)", p3, ci3)
-        notes += (f"{m} treated clusters: too few for the wild cluster bootstrap",)
+        notes += (f"treated clusters: {m}, too few for the wild cluster bootstrap",)
     else:
         second = (secondary.name, secondary.p, secondary.ci)
+    if abs(att - att_primary) > se3 / 2:
+        notes += (
+            "the primary procedure's own point estimate lies more than half a standard error away "
+            "from the regression's",
+        )
     if np.isnan(se3):
         notes += ("CRV3 is not defined: leaving out one cluster removes the effect",)
     return Estimate(

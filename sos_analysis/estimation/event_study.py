@@ -48,11 +48,16 @@ class EventStudy:
     n_pre : int
         Leads in the joint test.
     wald, df : float, (int, int)
-        CRV3 Wald statistic over n_pre and its F degrees of freedom.
-    p_f, p_wcr, p_slots : float
-        Joint test of the leads by F, by WCR-31 and by slot permutation (NaN if no series).
+        CRV3 Wald statistic of the leads, scaled to F as Hotelling's T-squared with treated
+        clusters - 1 degrees of freedom, and the degrees of freedom of that F. NaN if there are as
+        many leads as treated clusters.
+    p_f, p_sup, p_wcr, p_slots : float
+        Joint test of the leads by that F, by the largest |t| (the simultaneous band's own test),
+        by WCR-31 and by slot permutation (NaN without series).
     p_pretrend, test : float, str
-        The primary of the three and its name: slot permutation with series, else WCR-31.
+        The primary one and its name: slot permutation with series, else WCR-31. With about as
+        many leads as treated clusters WCR-31 rejects too often (10 to 12 % at nominal 5 %, eight
+        leads and nine treated, simulated); the slot permutation does not.
     covariance : array, (T-1) x (T-1)
         CRV3 covariance of the coefficients at the times other than the base, in order.
     dropped : tuple of int
@@ -74,6 +79,7 @@ class EventStudy:
     wald: float
     df: tuple[int, int]
     p_f: float
+    p_sup: float
     p_wcr: float
     p_slots: float
     p_pretrend: float
@@ -131,9 +137,10 @@ def event_study(
     v1, v3 = crv1(grams, q), crv3(grams, q)
     m = len(np.unique(table.la[treated]))
     se3 = np.sqrt(np.diag(v3))
-    critical = _sup_t(v3, m - 1, level, seed)
+    critical, _ = _sup_t(v3, m - 1, level, seed)
     pointwise = float(stats.t.ppf((1 + level) / 2, m - 1)) if m > 1 else float("nan")
-    wald, p_f = _f_test(beta[:n_pre], v3[:n_pre, :n_pre], m - 1)
+    wald, df, p_f = _hotelling(beta[:n_pre], v3[:n_pre, :n_pre], m - 1)
+    p_sup = _sup_t(v3[:n_pre, :n_pre], m - 1, level, seed, beta[:n_pre])[1]
     p_wcr = wcr_joint(grams, n_pre, draws=draws, seed=seed)[1] if n_pre else float("nan")
     p_slots = float("nan")
     if series is not None and n_pre:
@@ -161,8 +168,9 @@ def event_study(
         base=base,
         n_pre=n_pre,
         wald=wald,
-        df=(n_pre, m - 1),
+        df=df,
         p_f=p_f,
+        p_sup=p_sup,
         p_wcr=p_wcr,
         p_slots=p_slots,
         p_pretrend=p_slots if use_slots else p_wcr,
@@ -173,33 +181,45 @@ def event_study(
     )
 
 
-def _sup_t(covariance: Floats, df: int, level: float, seed: int) -> float:
-    """Critical value of max |t| over coefficients: multivariate t with the CRV3 correlations."""
+def _sup_t(
+    covariance: Floats, df: int, level: float, seed: int, beta: Floats | None = None
+) -> tuple[float, float]:
+    """Critical value of max |t|, multivariate t with the CRV3 correlations, and p of `beta`."""
     se = np.sqrt(np.diag(covariance))
     finite = np.isfinite(se) & (se > 0)
     if df < 1 or not finite.any():
-        return float("nan")
+        return float("nan"), float("nan")
     correlation = covariance[np.ix_(finite, finite)] / np.outer(se[finite], se[finite])
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     rng = np.random.default_rng([seed, 1])
     normal = rng.standard_normal((BAND_DRAWS, len(root))) @ root.T
     scale = np.sqrt(rng.chisquare(df, BAND_DRAWS) / df)
-    return float(np.quantile(np.abs(normal).max(axis=1) / scale, level))
+    largest = np.abs(normal).max(axis=1) / scale
+    p = float("nan")
+    if beta is not None:
+        seen = np.max(np.abs(beta[finite]) / se[finite])
+        p = float((1 + np.count_nonzero(largest >= seen)) / (1 + BAND_DRAWS))
+    return float(np.quantile(largest, level)), p
 
 
-def _f_test(beta: Floats, covariance: Floats, df: int) -> tuple[float, float]:
-    """Wald statistic over its rank, and its p-value from F(rank, df), on finite coefficients."""
+def _hotelling(beta: Floats, covariance: Floats, df: int) -> tuple[float, tuple[int, int], float]:
+    """F statistic of Hotelling's T-squared, its degrees of freedom and p, finite coefficients.
+
+    A plain Wald statistic against F(q, df) rejects a true null three times in ten with eight leads
+    and nine treated clusters.
+    """
     from scipy import stats
 
     finite = np.isfinite(np.diag(covariance))
-    if df < 1 or not finite.any():
-        return float("nan"), float("nan")
     v = covariance[np.ix_(finite, finite)]
-    rank = int(np.linalg.matrix_rank(v, tol=1e-10 * np.trace(v), hermitian=True))
+    q = int(np.linalg.matrix_rank(v, tol=1e-10 * np.trace(v), hermitian=True)) if len(v) else 0
+    second = df - q + 1
+    if q == 0 or second < 1:
+        return float("nan"), (q, max(second, 0)), float("nan")
     inverse = np.linalg.pinv(v, rcond=1e-10, hermitian=True)
-    wald = float(beta[finite] @ inverse @ beta[finite]) / rank
-    return wald, float(stats.f.sf(wald, rank, df))
+    f = float(beta[finite] @ inverse @ beta[finite]) * second / (df * q)
+    return f, (q, second), float(stats.f.sf(f, q, second))
 
 
 def _slot_pretrend(

@@ -1,0 +1,527 @@
+"""Inference against published values, against other packages, and against brute force."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from simulated_designs import matched, panel
+
+from sos_analysis.estimation import did
+from sos_analysis.estimation import inference as inf
+from sos_analysis.estimation.frames import FrameError, cell_table
+from sos_analysis.estimation.permutation import (
+    SlotSeries,
+    arrangements,
+    fill,
+    slot_design,
+    slot_inversion,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def reference(name: str) -> Path:
+    """A file of the public reference data, or a skip that says where it was looked for."""
+    base = os.environ.get("SOS_REFERENCE_DATA")
+    folder = Path(base) if base else ROOT.parent / "shared" / "reference-data"
+    path = folder / "did" / name
+    if not path.exists():
+        pytest.skip(f"reference data not there: {path}; set SOS_REFERENCE_DATA to its folder")
+    return path
+
+
+# ---------------------------------------------------------------------------------------------
+# Published values (sources beside each)
+
+
+def test_ehec_two_way_fixed_effects() -> None:
+    # Mixtape Sessions, Advanced-DID, R solution: 0.070321 (0.007401), fixest's convention.
+    data = pd.read_csv(reference("ehec_data.csv"))
+    first = data["yexp2"].fillna(9999)
+    frame = pd.DataFrame(
+        {
+            "la": data["stfips"],
+            "treated": (first < 9999).astype(int),
+            "post": (data["year"] >= first).astype(int),
+            "event_time": data["year"],
+            "n": 1,
+            "y_sum": data["dins"],
+        }
+    )
+    grams = did.preferred_grams(cell_table(frame))
+    assert inf.fit(grams).beta[0] == pytest.approx(0.070321, abs=5e-7)  # printed to six places
+    assert np.sqrt(inf.crv1(grams)[0, 0]) == pytest.approx(0.007401, abs=5e-7)
+    # The same with all fixed effects counted, statsmodels' convention (did.md: 0.007731).
+    every = np.sqrt(inf.crv1(grams, count_absorbed=True)[0, 0])
+    assert every == pytest.approx(0.007731, abs=5e-7)
+    never_dropped = frame[frame["treated"] == 1]
+    grams = did.preferred_grams(cell_table(never_dropped))
+    assert inf.fit(grams).beta[0] == pytest.approx(0.062817, abs=5e-7)
+    assert np.sqrt(inf.crv1(grams)[0, 0]) == pytest.approx(0.007653, abs=5e-7)
+
+
+def test_nlswork_cluster_jackknife() -> None:
+    # Stata's and R's summclust: CRV3 0.014064; leave-one-out estimates as printed there.
+    columns = ["ln_wage", "grade", "age", "birth_yr", "union", "race", "msp", "ind_code"]
+    data = pd.read_stata(reference("nlswork.dta"), convert_categoricals=False)[columns].dropna()
+    assert len(data) == 19_130
+    blocks = [data[["msp", "union", "race"]].to_numpy(float), np.ones((len(data), 1))]
+    for name in ("grade", "age", "birth_yr"):
+        blocks.append(pd.get_dummies(data[name], drop_first=True).to_numpy(float))
+    x = np.hstack(blocks)
+    labels, code = np.unique(data["ind_code"], return_inverse=True)
+    one = np.ones(len(data))
+    grams = inf.gram(
+        x,
+        data["ln_wage"].to_numpy(float),
+        one,
+        one,
+        code,
+        [str(v) for v in labels],
+        [str(i) for i in range(x.shape[1])],
+    )
+    beta, se = inf.fit(grams).beta[0], np.sqrt(inf.crv3(grams)[0, 0])
+    assert beta == pytest.approx(-0.027515, abs=5e-7)
+    assert se == pytest.approx(0.014064, abs=5e-7)
+    p, (low, high) = inf.t_test(beta, se, 11)
+    assert (p, low, high) == pytest.approx((0.0763, -0.05847, 0.00344), abs=5e-5)
+    left = inf.leave_one_out(grams)[:, 0]
+    found = (left.min(), left.max(), np.median(left), left.mean())
+    # Printed to six places at most.
+    assert found == pytest.approx((-0.0332, -0.015835, -0.027765, -0.02692), abs=1e-6)
+
+
+def _collapsed(order: list[int]) -> inf.Grams:
+    data = pd.read_stata(reference("collapsed.dta")).dropna()
+    x = np.column_stack(
+        [data["post_self"], data["selfemployed"], data["post"], np.ones(len(data))]
+    ).astype(float)
+    years, code = np.unique(data["year"], return_inverse=True)
+    one, names = np.ones(len(data)), ["post_self", "selfemployed", "post", "constant"]
+    y = data["hasinsurance"].to_numpy(float)
+    labels = [str(v) for v in years]
+    return inf.gram(x[:, order], y, one, one, code, labels, [names[i] for i in order])
+
+
+def test_boottest_collapsed_full_enumeration() -> None:
+    # Stata boottest's test log: t 2.0194, p .0742 = 19/256, interval [.03874, .07098]. Enumerated
+    # draws come in mirror pairs, and the data are one of them: 20 at least as extreme with ties,
+    # 18 without. Stata counts one of the two tied, so two draws of 256 (.004 each) is the most
+    # any of these can differ by; the interval's ends move by one step of p, 0.0008.
+    result = inf.wcr(_collapsed([0, 1, 2, 3]), kind="11", seed=1, null=0.04)
+    assert result.exact
+    assert result.draws == 256
+    assert result.statistic == pytest.approx(2.0194, abs=5e-5)
+    assert result.p == pytest.approx(0.0742, abs=0.00400625)
+    assert result.ci == pytest.approx((0.03874, 0.07098), abs=0.0008)
+    post = inf.wcr(_collapsed([2, 1, 0, 3]), kind="11", seed=1)
+    assert post.p == pytest.approx(0.0, abs=2 / 256)  # nothing beyond the data and its mirror
+    assert post.ci == pytest.approx((-0.02978, -0.01306), abs=0.0008)
+
+
+def _merit() -> pd.DataFrame:
+    names = ["coll", "merit", "male", "black", "asian", "year", "state", "chst"]
+    path = reference("merit_aid_regm.raw.gz")
+    data = pd.read_csv(path, sep=r"\s+", header=None, names=names, compression="gzip")
+    assert len(data) == 42_161
+    data["treated"] = data.groupby("state")["merit"].transform("max")
+    frame = data.assign(
+        la=data["state"].map("{:02.0f}".format), post=data["merit"], event_time=data["year"], n=1
+    ).rename(columns={"coll": "y_sum"})
+    keys = ["la", "treated", "post", "event_time", "male", "black", "asian"]
+    return frame.groupby(keys, as_index=False)[["n", "y_sum"]].sum()
+
+
+MERIT_COVARIATES = ["male", "black", "asian"]
+
+
+def test_merit_aid_ten_treated_states() -> None:
+    # Conley-Taber data as in boottest's tests; values of did_reference_values.csv and did.md s.2.
+    frame = _merit()
+    table = cell_table(frame, MERIT_COVARIATES)
+    grams = did.preferred_grams(table)
+    assert inf.fit(grams).beta[0] == pytest.approx(0.03374649485631403, abs=1e-9)
+    # Stata's regress counts every dummy; cells must carry the 42,161 individuals into the factor.
+    crv1 = np.sqrt(inf.crv1(grams, count_absorbed=True)[0, 0])
+    assert crv1 == pytest.approx(0.0126646293845046, abs=1e-9)
+    assert np.sqrt(inf.crv3(grams)[0, 0]) == pytest.approx(0.014456, abs=5e-7)
+    # Random draws: 3 Monte Carlo standard errors, sqrt(p(1-p)/9999) = 0.0015 and 0.0018.
+    assert inf.wcr(grams, kind="11", seed=4).p == pytest.approx(0.0223, abs=0.0045)
+    assert inf.wcr(grams, kind="31", seed=4).p == pytest.approx(0.0218, abs=0.0045)
+    assert inf.ri_t(table, seed=4).p == pytest.approx(0.0342, abs=0.0055)
+    beta = inf.ri_t(table, seed=4, studentised=False)
+    assert beta.p == pytest.approx(0.1125, abs=0.0095)
+    result = did.estimate(frame, covariates=MERIT_COVARIATES, seed=4)
+    assert (result.primary, result.secondary) == ("WCR-31", "RI-t")
+    assert not result.inconclusive
+    assert (result.n_rows, result.n_clusters, result.n_treated_clusters) == (42_161, 51, 10)
+
+
+def test_merit_aid_one_treated_state_is_reported_as_a_failure() -> None:
+    # boottest's log: t 6.7127, WCR p .5195 (random, theirs 999 draws). One treated cluster.
+    frame = _merit()
+    others = ["34", "57", "59", "61", "64", "71", "72", "85", "88"]
+    frame = frame[~frame["la"].isin(others)]
+    grams = did.preferred_grams(cell_table(frame, MERIT_COVARIATES))
+    beta = inf.fit(grams).beta[0]
+    assert beta == pytest.approx(0.07216745891946999, abs=1e-10)
+    crv1 = np.sqrt(inf.crv1(grams, count_absorbed=True)[0, 0])
+    assert beta / crv1 == pytest.approx(6.7127, abs=5e-5)
+    assert inf.wcr(grams, kind="11", seed=4).p == pytest.approx(0.5195, abs=0.04)
+    assert np.isnan(inf.crv3(grams)[0, 0])
+    result = did.estimate(frame, covariates=MERIT_COVARIATES, seed=4)
+    # So the orchestrator prints no bootstrap: all 42 assignments, no conclusion.
+    assert (result.primary, result.draws, result.exact) == ("RI-t", 42, True)
+    assert result.inconclusive
+    assert any("too few for the wild cluster bootstrap" in note for note in result.notes)
+    assert np.isnan(result.mde)
+
+
+# ---------------------------------------------------------------------------------------------
+# Twins
+
+
+@pytest.mark.parametrize("kind", ["11", "31"])
+def test_wild_bootstrap_twin_wildboottest(kind: str) -> None:
+    from wildboottest.wildboottest import wildboottest
+
+    rng = np.random.default_rng(11)
+    clusters, size = 8, 12
+    code = np.repeat(np.arange(clusters), size)
+    x = np.column_stack(
+        [(code < 3) * rng.normal(1, 1, code.size), np.ones(code.size), rng.normal(0, 1, code.size)]
+    )
+    y = x @ [0.35, 1.0, 0.5] + rng.normal(0, 1, clusters)[code] + rng.normal(0, 1, code.size)
+    one, names = np.ones(code.size), ["d", "constant", "x"]
+    grams = inf.gram(x, y, one, one, code, [str(g) for g in range(clusters)], names)
+    mine = inf.wcr(grams, kind=kind, seed=1)
+    assert mine.exact
+    model = sm.OLS(pd.Series(y), pd.DataFrame(x, columns=names))
+    theirs = wildboottest(
+        model, param="d", cluster=pd.Series(code), B=999, bootstrap_type=kind, show=False
+    )
+    # Both enumerate 256 sign vectors; kind 11 holds the data and their mirror image, which tie
+    # and which wildboottest does not count.
+    ties = 2 if kind == "11" else 0
+    assert mine.statistic == pytest.approx(float(theirs["statistic"].iloc[0]), rel=1e-9)
+    assert mine.p * 256 == pytest.approx(float(theirs["p-value"].iloc[0]) * 256 + ties, abs=1e-6)
+    assert 0.01 < mine.p < 0.99  # else the comparison would be empty
+
+
+def test_crv_twins_pyfixest_and_refits() -> None:
+    import pyfixest as pf
+
+    frame = matched(np.random.default_rng(3), pilots=5, pool=6, strata=3).frame
+    table = cell_table(frame, ["stratum"])
+    grams = did.preferred_grams(table)
+    work = frame.assign(
+        y=frame["y_sum"] / frame["n"],
+        w=frame["n"] * frame["weight"],
+        d=frame["treated"] * frame["post"],
+        gl=frame["group"] + frame["la"],
+        gp=frame["group"] + frame["event_time"].astype(str),
+    )
+
+    def refit(rows: pd.DataFrame) -> pf.Feols:
+        # All small-sample factors off: the comparison is of the sandwich itself.
+        plain = pf.ssc(k_adj=False, G_adj=False)
+        return pf.feols(
+            "y ~ d + C(stratum) | gl + gp", rows, vcov={"CRV1": "la"}, weights="w", ssc=plain
+        )
+
+    full = refit(work)
+    # 1e-9: pyfixest demeans iteratively.
+    assert inf.fit(grams).beta[0] == pytest.approx(full.coef()["d"], rel=1e-9, abs=1e-11)
+    bare = np.sqrt(inf.crv1(grams)[0, 0] / did.small_sample(grams))
+    assert bare == pytest.approx(full.se()["d"], rel=1e-8)
+    left = np.array([refit(work[work["la"] != la]).coef()["d"] for la in table.las])
+    assert inf.leave_one_out(grams)[:, 0] == pytest.approx(left, rel=1e-8, abs=1e-10)
+    g = len(left)
+    jackknife = np.sqrt((g - 1) / g * ((left - full.coef()["d"]) ** 2).sum())
+    assert np.sqrt(inf.crv3(grams)[0, 0]) == pytest.approx(jackknife, rel=1e-8)
+
+
+def _slot_rows(frame: pd.DataFrame, series: SlotSeries) -> pd.DataFrame:
+    rows = frame.assign(w=frame["n"] * frame["weight"])
+    keys = ["group", "la", "treated", "post", "event_time"]
+    rows = rows.groupby(keys, as_index=False)["w"].sum()
+    places = {
+        (series.groups[g], t): i
+        for i, (g, t) in enumerate(zip(series.place_group, series.place_time, strict=True))
+    }
+    rows["place"] = [places[key] for key in zip(rows["group"], rows["event_time"], strict=True)]
+    return rows
+
+
+def _brute_t(rows: pd.DataFrame, y: np.ndarray, roles: list[str], refit: bool) -> float:
+    """Dummy regression of slot rows; CRV1 over roles, or the jackknife by leaving roles out."""
+    x = np.hstack(
+        [
+            (rows["treated"] * rows["post"]).to_numpy(float)[:, None],
+            pd.get_dummies(rows["group"] + rows["la"]).to_numpy(float),
+            pd.get_dummies(rows["group"] + rows["event_time"].astype(str)).to_numpy(float),
+        ]
+    )
+    role = rows["la"].to_numpy()
+
+    def coefficients(keep: np.ndarray) -> np.ndarray:
+        root = np.sqrt(rows["w"].to_numpy()[keep])
+        return np.linalg.lstsq(x[keep] * root[:, None], y[keep] * root, rcond=1e-10)[0]
+
+    everything = np.ones(len(rows), bool)
+    beta = coefficients(everything)
+    if refit:
+        left = np.array([coefficients(role != r)[0] for r in roles])
+        g = len(roles)
+        return float(beta[0] / np.sqrt((g - 1) / g * ((left - beta[0]) ** 2).sum()))
+    w = rows["w"].to_numpy()
+    bread = np.linalg.pinv(x.T @ (w[:, None] * x), rcond=1e-10, hermitian=True)[0]
+    residual = y - x @ beta
+    scores = [float(bread @ (x[role == r].T @ (w * residual)[role == r])) for r in roles]
+    return float(beta[0] / np.sqrt(np.square(scores).sum()))
+
+
+@pytest.mark.parametrize("studentise", ["crv1", "crv3"])
+def test_slot_permutation_twin_by_refitting_every_permutation(studentise: str) -> None:
+    design = matched(np.random.default_rng(8), pilots=3, pool=2, effect=-0.05, years=9)
+    frame, series = design.frame, design.series
+    table = cell_table(frame)
+    roles = list(table.las)
+    assert len(roles) == 5  # two comparators, each shared by three pilots
+    rows = _slot_rows(frame, series)
+    index = {la: i for i, la in enumerate(series.las)}
+
+    def brute(tau: float) -> tuple[float, float]:
+        clean = np.asarray(series.mean) - tau * np.asarray(series.exposure)
+        values = []
+        for order in itertools.permutations(roles):
+            filler = dict(zip(roles, order, strict=True))
+            who = [index[filler[la]] for la in rows["la"]]
+            y = clean[who, rows["place"]]
+            values.append(_brute_t(rows, y, roles, studentise == "crv3"))
+        seen = abs(values[0])
+        return values[0], float(np.mean(np.abs(values) >= seen * (1 - 1e-9)))
+
+    result = inf.slot_permutation(table, series, seed=1, studentise=studentise)
+    assert result.exact
+    assert result.draws == 120  # 5!, printed
+    statistic, p = brute(0.0)
+    assert result.statistic == pytest.approx(statistic, rel=1e-8)
+    assert result.p == pytest.approx(p, abs=1e-12)  # a count over 120
+    # The interval: just inside its 90 % ends brute force does not reject, just outside it does.
+    for end, outward in zip(result.ci90, (-1, 1), strict=True):
+        if np.isfinite(end):
+            assert brute(end - outward * 1e-6)[1] > 0.10
+            assert brute(end + outward * 1e-6)[1] <= 0.10
+    assert any(np.isfinite(result.ci90))
+
+
+def test_slot_estimate_is_the_regression_on_cells() -> None:
+    # Without covariates and matching inside years, slot means carry the same coefficient.
+    design = matched(np.random.default_rng(2))
+    result = did.preferred(design.frame, series=design.series, draws=99, seed=1)
+    assert result.att_primary == pytest.approx(result.att, rel=1e-9)
+    assert result.ci[0] <= result.att <= result.ci[1]
+
+
+def test_slot_permutation_inside_strata() -> None:
+    design = matched(np.random.default_rng(5), pilots=3, pool=2, years=9)
+    table = cell_table(design.frame)
+    # Strata of two and three clusters: 2! x 3! = 12 arrangements, the identity among them.
+    strata = {la: int(i < 3) for i, la in enumerate(table.las)}
+    result = inf.slot_permutation(table, design.series, seed=1, strata=strata)
+    assert (result.draws, result.exact) == (12, True)
+    assert result.p >= 1 / 12
+    rows, exact = arrangements(np.array([0, 0, 1, 1, 1]), 10, 3)
+    assert not exact
+    assert {tuple(sorted(r[:2])) for r in rows} == {(0, 1)}
+    with pytest.raises(FrameError, match="no stratum"):
+        inf.slot_permutation(table, design.series, seed=1, strata={"000": 1})
+
+
+def test_windows_without_individuals_are_filled_and_counted() -> None:
+    # On an exactly additive table the fill is exact; the data's own statistic never uses one.
+    n = np.array([[5, 0, 3], [4, 2, 2], [1, 1, 0]])
+    additive = np.array([[1.0], [2.0], [5.0]]) + np.array([[0.0, 0.5, -1.0]])
+    holes = np.where(n > 0, additive, np.nan)
+    assert fill(holes, n) == pytest.approx(additive, abs=1e-12)
+    with pytest.raises(FrameError, match="no individuals in any window"):
+        fill(holes, np.array([[0, 0, 0], [1, 1, 1], [1, 1, 1]]))
+
+    design = matched(np.random.default_rng(21))
+    table, whole = cell_table(design.frame), design.series
+    rows = _slot_rows(design.frame, whole)
+    used = {
+        (whole.las.index(la), place) for la, place in zip(rows["la"], rows["place"], strict=True)
+    }
+    spare = [(i, s) for i in range(len(whole.las)) for s in range(whole.n.shape[1])]
+    spare = [cell for cell in spare if cell not in used][::7]
+    empty_n, empty_mean, empty_exposure = whole.n.copy(), whole.mean.copy(), whole.exposure.copy()
+    for cell in spare:
+        empty_n[cell], empty_mean[cell], empty_exposure[cell] = 0, np.nan, np.nan
+    holed = SlotSeries(
+        whole.las,
+        whole.groups,
+        whole.place_group,
+        whole.place_time,
+        empty_n,
+        empty_mean,
+        empty_exposure,
+    )
+    full = inf.slot_permutation(table, whole, seed=1, draws=999)
+    part = inf.slot_permutation(table, holed, seed=1, draws=999)
+    assert part.statistic == pytest.approx(full.statistic, rel=1e-9)
+    assert f"{len(spare)} of " in part.notes[0]
+    assert part.p == pytest.approx(full.p, abs=0.1)  # a tenth of windows filled: same conclusion
+
+
+def test_ri_t_twin_by_refitting() -> None:
+    frame = panel(np.random.default_rng(6), clusters=7, treated=2, effect=0.8)
+    frame["weight"] = 1.0 + (frame["la"].astype(int) % 3)
+    frame = frame.drop(index=[3, 17])  # unbalanced
+    table = cell_table(frame)
+    result = inf.ri_t(table, seed=1)
+    assert (result.draws, result.exact) == (21, True)  # 7 choose 2
+    work = frame.assign(y=frame["y_sum"])
+    la, y, w = work["la"].to_numpy(), work["y"].to_numpy(), work["weight"].to_numpy()
+    effects = np.hstack([pd.get_dummies(work[c]).to_numpy(float) for c in ("la", "event_time")])
+    names = sorted(set(la))
+
+    def t(chosen: tuple[str, ...], y: np.ndarray) -> float:
+        d = (np.isin(la, chosen) & (work["post"] == 1)).to_numpy(float)
+        x = np.column_stack([d, effects])
+        root = np.sqrt(w)
+        beta = np.linalg.lstsq(x * root[:, None], y * root, rcond=1e-10)[0]
+        bread = np.linalg.pinv(x.T @ (w[:, None] * x), rcond=1e-10, hermitian=True)[0]
+        score = x * (w * (y - x @ beta))[:, None]
+        return beta[0] / np.sqrt(sum((bread @ score[la == g].sum(0)) ** 2 for g in names))
+
+    def p(tau: float) -> float:
+        own = (work["treated"] * work["post"]).to_numpy()
+        values = [abs(t(pair, y - tau * own)) for pair in itertools.combinations(names, 2)]
+        return float(np.mean(np.array(values) >= values[0] * (1 - 1e-9)))
+
+    assert result.statistic == pytest.approx(t(("000", "001"), y), rel=1e-8)
+    assert result.p == pytest.approx(p(0.0), abs=1e-12)
+    tight = inf.ri_t(table, seed=1, level=0.80)
+    assert np.isfinite(tight.ci).all()
+    for end, outward in zip(tight.ci, (-1, 1), strict=True):
+        assert p(end - outward * 1e-6) > 0.2
+        assert p(end + outward * 1e-6) <= 0.2
+    with pytest.raises(FrameError, match="slot_permutation"):
+        inf.ri_t(cell_table(matched(np.random.default_rng(1)).frame), seed=1)
+
+
+def test_wcr_interval_inverts_the_test() -> None:
+    grams = did.preferred_grams(cell_table(matched(np.random.default_rng(9), effect=-0.06).frame))
+    inversion = inf.wcr_inversion(grams, seed=2)
+    low, high = inversion.interval(0.95)
+    assert low < inversion.estimate < high
+    for inside, outside in ((low + 1e-9, low - 1e-6), (high - 1e-9, high + 1e-6)):
+        assert inversion.p(inside) > 0.05 >= inversion.p(outside)
+    # The hypothesis shifts with the outcome: p at tau is p at zero of y - tau d.
+    design = matched(np.random.default_rng(9), effect=-0.06).frame
+    moved = design.assign(
+        y_sum=design["y_sum"] + 0.03 * design["n"] * design["treated"] * design["post"]
+    )
+    shifted = inf.wcr_inversion(did.preferred_grams(cell_table(moved)), seed=2)
+    assert shifted.p(0.0) == inversion.p(-0.03)
+    webb = inf.wcr(grams, weights="webb", seed=2)
+    assert abs(webb.p - inversion.p(0.0)) < 0.05  # another distribution, not another answer
+    with pytest.raises(FrameError, match="kind must be"):
+        inf.wcr(grams, kind="33", seed=1)  # type: ignore[arg-type]
+
+
+def test_effective_clusters_and_leverage() -> None:
+    frame = panel(np.random.default_rng(1), clusters=20, treated=10)
+    even = inf.cluster_summary(did.preferred_grams(cell_table(frame)))
+    # Half treated, all equal: every cluster has the same leverage, so G* = G.
+    assert even.leverage == pytest.approx(np.full(20, 1 / 20), abs=1e-12)
+    assert even.effective == pytest.approx(20, rel=1e-9)
+    frame = panel(np.random.default_rng(1), clusters=20, treated=1)
+    one = inf.cluster_summary(did.preferred_grams(cell_table(frame)))
+    # One of 20 treated: leverage 0.95 against 0.05/19, by hand.
+    assert one.leverage[0] == pytest.approx(0.95, rel=1e-9)
+    spread = ((0.95 * 20 - 1) ** 2 + 19 * (0.05 / 19 * 20 - 1) ** 2) / 20
+    assert one.effective == pytest.approx(20 / (1 + spread), rel=1e-9)
+
+
+SCRIPT = """
+import numpy as np
+from simulated_designs import matched
+from sos_analysis.estimation import did
+from sos_analysis.estimation.event_study import event_study
+design = matched(np.random.default_rng(4), strata=2)
+frame = design.frame.sample(frac=1.0, random_state={order}).reset_index(drop=True)
+print(repr(did.estimate(frame, design.series, covariates=["stratum"], draws=499, seed=7)))
+study = event_study(frame, ["stratum"], series=design.series, draws=199, seed=7)
+print([v.hex() for v in study.att], [v.hex() for v in study.se], study.p_wcr, study.p_slots)
+"""
+
+
+def test_same_bytes_whatever_the_row_order_hash_seed_or_threads() -> None:
+    outputs = []
+    for order, threads in ((1, "1"), (2, "2")):
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": str(order),
+            "PYTHONPATH": str(Path(__file__).parent),
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT.format(order=order)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        outputs.append(done.stdout)
+    assert "slot permutation" in outputs[0]
+    assert outputs[0] == outputs[1]
+
+
+def test_9999_draws_take_well_under_a_second() -> None:
+    design = matched(np.random.default_rng(4), pool=18, years=14)
+    table = cell_table(design.frame)
+    grams = did.preferred_grams(table)
+    began = time.perf_counter()
+    inf.slot_permutation(table, design.series, seed=1)
+    inf.wcr(grams, seed=1)
+    # About 0.2 s together on one core; 2 s leaves room for a busy machine.
+    assert time.perf_counter() - began < 2.0
+
+
+# ---------------------------------------------------------------------------------------------
+# Size (make test-full)
+
+RUNS = 800
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("pool", "size_sd"), [(18, 0.0), (12, 0.7), (8, 0.7)])
+def test_slot_permutation_holds_its_size_with_shared_comparators(pool: int, size_sd: float) -> None:
+    rejected = []
+    for run in range(RUNS):
+        design = matched(np.random.default_rng([run, pool]), pool=pool, size_sd=size_sd)
+        table = cell_table(design.frame)
+        slots = slot_inversion(slot_design(table, design.series), draws=399, seed=run).p(0.0)
+        grams = did.preferred_grams(table)
+        naive, _ = inf.t_test(
+            inf.fit(grams).beta[0], np.sqrt(inf.crv1(grams)[0, 0]), len(table.las) - 1
+        )
+        rejected.append((slots <= 0.05, naive <= 0.05))
+    slots_size, naive_size = np.mean(rejected, axis=0)
+    # Monte Carlo standard error 0.77 points; three of them either side of 5 %.
+    assert 0.027 < slots_size < 0.073
+    # The procedure it replaces rejects a true null too often, which is why it is here.
+    assert naive_size > 0.073
