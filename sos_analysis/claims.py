@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -226,7 +226,7 @@ class Claim:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content."""
-        names = [n for n in self.__dataclass_fields__ if n != "hashes"]
+        names = [f.name for f in fields(self) if f.name != "hashes"]
         return {**{n: getattr(self, n) for n in names}, "hashes": dict(self.hashes)}
 
     @classmethod

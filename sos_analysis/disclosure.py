@@ -289,7 +289,12 @@ def _records(frame: Any) -> list[dict[str, Any]]:
         rows = [dict(row) for row in frame]
     if not rows:
         raise DisclosureError("the frame has no rows: show a sentence instead of an empty table")
-    return [{str(k): getattr(v, "item", lambda v=v: v)() for k, v in row.items()} for row in rows]
+    return [{str(k): _scalar(v) for k, v in row.items()} for row in rows]
+
+
+def _scalar(value: Any) -> Any:
+    """A numpy scalar as Python's own; everything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def _need(rows: list[dict[str, Any]], keys: Sequence[str | None]) -> None:

@@ -77,13 +77,15 @@ def whole(value: object, what: str) -> int:
 
 
 def missing(value: object) -> bool:
-    if value is None or value in SYMBOLS:
-        return True
+    if value is None or isinstance(value, str):
+        return value is None or value in SYMBOLS
     # NaN and pandas' NA and NaT are the values that differ from themselves or cannot say.
     try:
         return bool(value != value)
     except TypeError:
         return True
+    except ValueError:  # an array: no missing value, and refused further on
+        return False
 
 
 @dataclass
