@@ -197,6 +197,7 @@ class _Process:
     on_progress: Callable[[str], None]
     on_output: Callable[[str], None]
     environment: Mapping[str, str]
+    worker: str
     process: subprocess.Popen[str] | None = None
     log: list[str] = field(default_factory=list)
 
@@ -210,7 +211,7 @@ class _Process:
             else {"start_new_session": True}
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sos_analysis.work", self.task],
+            [sys.executable, "-m", self.worker, self.task],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -222,8 +223,10 @@ class _Process:
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        with contextlib.suppress(BrokenPipeError), self.process.stdin as handle:
-            handle.write(json.dumps(self.arguments))
+        with contextlib.suppress(BrokenPipeError):
+            # Left open: the process ends itself when this one is gone and the pipe closes.
+            self.process.stdin.write(json.dumps(self.arguments) + "\n")
+            self.process.stdin.flush()
         for raw in self.process.stdout:
             text = raw.rstrip("\n")
             kind, _, rest = text.partition(" ")
@@ -236,7 +239,10 @@ class _Process:
             else:
                 self.log.append(text)
                 self.on_output(text)
-        return self.process.wait(), answer, error
+        code = self.process.wait()
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        return code, answer, error
 
     def stop(self, *, force: bool = False) -> None:
         """Ask the process and all it started to end; with `force`, end them."""
@@ -252,7 +258,9 @@ class _Process:
 class Run:
     """Runs steps with doit and says what became of each."""
 
-    def __init__(self, folder: Path, console: Console, *, jobs: int) -> None:
+    def __init__(
+        self, folder: Path, console: Console, *, jobs: int, worker: str = "sos_analysis.work"
+    ) -> None:
         """
         Parameters
         ----------
@@ -262,10 +270,13 @@ class Run:
             Where progress goes.
         jobs
             Steps running at the same time.
+        worker
+            Module that does the tasks, run as ``python -m``.
         """
         self.folder = folder
         self.console = console
         self.jobs = max(1, jobs)
+        self.worker = worker
         self.hashes = Hashes(folder / "state" / "hashes.json")
         self.results: dict[str, StepResult] = {}
         self._running: dict[str, _Process] = {}
@@ -359,6 +370,7 @@ class Run:
             lambda text: self.console.progress(step.name, time.perf_counter() - started, text),
             self._echo(step),
             worker_environment(self.folder),
+            self.worker,
         )
         with self._lock:
             self._running[step.name] = process

@@ -42,7 +42,7 @@ class _Page(HTMLParser):
         claim = attributes.get("data-claim")
         if claim:
             number = len(self.claims)
-            self.claims.append((claim, attributes.get("data-form") or "value", []))
+            self.claims.append((claim, attributes.get("data-form") or "text", []))
         self._open.append((tag, number))
         self._code += tag in ("code", "pre", *_UNSPOKEN)
 
@@ -94,7 +94,7 @@ def verify(site: Path, results: Path) -> Report:
             if name not in bundle.claims:
                 problems.append(f"{shown}: no result holds the number {name!r}")
                 continue
-            expected = _plain(bundle.claims[name].text(form))
+            expected = _plain(bundle.claims[name].render(form))
             found = _plain("".join(parts))
             if found != expected:
                 problems.append(f"{shown}: {name} shows {found!r}, the results say {expected!r}")

@@ -1,8 +1,8 @@
 """The tasks of the build, each run in a process of its own by `sos_analysis.steps`.
 
-``python -m sos_analysis.work TASK`` reads keyword arguments as JSON from standard input. It says
-how far it is in lines that start with ``@progress``, and ends with ``@answer`` (files made, one
-line about them) or ``@error`` (one line). Everything else printed goes to the step's log.
+``python -m sos_analysis.work TASK`` reads its arguments as a line of JSON from standard input. It
+says how far it is in lines that start with ``@progress``, and ends with ``@answer`` (files made,
+one line about them) or ``@error`` (one line). Everything else printed goes to the step's log.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,8 @@ def downloads(results: str, chapters: list[str], notebooks: str, out: str) -> An
             result = ChapterResult.load(stored)
             target = staging / name
             target.mkdir(parents=True)
-            for key, item in [*result.tables.items(), *result.figures.items()]:
-                path = target / f"{key}.csv"
-                if path.exists():  # a figure of the same name as a table holds other data
-                    path = target / f"{key}_figure.csv"
-                path.write_text(item.to_csv(), encoding="utf-8", newline="\n")
+            for file, text in result.csv_files().items():
+                (staging / file).write_text(text, encoding="utf-8", newline="\n")
                 count += 1
             shutil.copyfile(stored, target / f"{name}.json")
             executed = Path(notebooks) / f"{name}.ipynb"
@@ -144,6 +142,7 @@ def book(out: str, work: str) -> Answer:
     process = subprocess.Popen(
         command,
         cwd=ROOT,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -187,17 +186,18 @@ def replace_folder(new: Path, old: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def main() -> int:
-    """Run the task named on the command line."""
+def serve(tasks: Mapping[str, Callable[..., Answer]]) -> int:
+    """Run the task named on the command line; gives the exit status."""
 
     def stop(signum: int, frame: Any) -> None:
         # As an exception, so that temporary files go and a notebook's kernel is shut down.
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
-    name = sys.argv[1]
     try:
-        answer = _TASKS[name](**json.load(sys.stdin))
+        arguments = json.loads(sys.stdin.readline())
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        answer = tasks[sys.argv[1]](**arguments)
     except KeyboardInterrupt:
         return 130
     except SosError as error:
@@ -213,5 +213,12 @@ def main() -> int:
     return 0
 
 
+def _end_with_parent() -> None:
+    """Standard input ends when the build is gone, even if it was killed: stop then too."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(_TASKS))

@@ -1,0 +1,291 @@
+"""The book's one Sphinx extension.
+
+- ``{claim}`` puts a number from the results into a sentence; an unknown one fails the build.
+- Every page gets a banner that says whether its numbers are real.
+- Formulas become MathML: no script, no font, no network.
+- The theme is mended where it would shut readers out, and a proper start page is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import shutil
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxRole
+from sphinx.util.math import get_node_equation_number
+
+from sos_analysis.disclosure import ORIGINS
+from sos_analysis.errors import ClaimError, SosError
+from sos_analysis.results import Bundle, load_bundle
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+logger = logging.getLogger(__name__)
+
+RESULTS = "results"
+CHAPTERS = "book/chapters"
+
+
+# --- numbers ----------------------------------------------------------------------------------
+
+
+class claim_node(nodes.Inline, nodes.Element):
+    """A number; its text is there for search and for builders other than HTML."""
+
+
+class ClaimRole(SphinxRole):
+    """A claim's id, with a colon and a form of `Claim.forms` if it is not the usual one."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        claim_id, _, form = self.text.strip().partition(":")
+        form = form or "text"
+        bundle: Bundle = self.env.app.sos_bundle  # type: ignore[attr-defined]
+        try:
+            claim = bundle.claim(claim_id)
+            shown = claim.render(form)
+        except ClaimError as error:
+            # The page is read again once the results have changed.
+            for path in sorted(Path(self.env.srcdir, RESULTS).glob("*.json")):
+                self.env.note_dependency(str(path))
+            logger.warning(str(error), location=self.get_location(), type="sos", subtype="claim")
+            return [nodes.problematic(self.rawtext, self.rawtext)], []
+        holder = next(name for name, c in bundle.chapters.items() if claim_id in c.claims)
+        self.env.note_dependency(str(Path(self.env.srcdir, RESULTS, f"{holder}.json")))
+        made_by = f"{CHAPTERS}/{holder}"
+        is_number = not isinstance(claim.value, str)
+        href = ""
+        if is_number and made_by in self.env.found_docs and made_by != self.env.docname:
+            here = posixpath.dirname(self.env.docname)
+            href = posixpath.relpath(f"{made_by}.html", here or ".")
+        node = claim_node("", nodes.Text(shown), html=claim.to_html(form, href))
+        return [node], []
+
+
+def _html_claim(translator: Any, node: nodes.Element) -> None:
+    translator.body.append(node["html"])
+    raise nodes.SkipNode
+
+
+def _plain_claim(translator: Any, node: nodes.Element) -> None:
+    """Elsewhere the number is text."""
+
+
+def _load(app: Sphinx) -> None:
+    try:
+        app.sos_bundle = load_bundle(Path(app.srcdir, RESULTS))  # type: ignore[attr-defined]
+    except SosError as error:
+        raise ExtensionError(str(error)) from error
+
+
+# --- banner -----------------------------------------------------------------------------------
+
+_BANNERS = {
+    "synthetic": (
+        "Made-up data",
+        "Numbers under 'Worked example on made-up data' are computed on synthetic records. "
+        "They say nothing about Signs of Safety.",
+    ),
+    "restricted": (
+        "Restricted records",
+        "Numbers are computed on individual records that are not public. "
+        "They have passed disclosure control.",
+    ),
+    "public": (
+        "Real public statistics",
+        "Numbers are computed from statistics that the Department for Education publishes.",
+    ),
+    "published": (
+        "Published findings",
+        "Numbers are as the original evaluation published them.",
+    ),
+    "published public": (
+        "Real findings",
+        "Numbers on this page were published by the original evaluation, or are computed from "
+        "statistics that the Department for Education publishes. None is made up.",
+    ),
+    "design": (
+        "About the method",
+        "This page holds no finding. Its numbers are choices of the design or facts about the "
+        "programme.",
+    ),
+    "": (
+        "Real or made up?",
+        "Each page of the report says here what kind of numbers it holds.",
+    ),
+}
+
+
+def page_origin(app: Sphinx, pagename: str) -> str:
+    """Origin of a page: a chapter's from its results, another's from its front matter."""
+    bundle: Bundle = app.sos_bundle  # type: ignore[attr-defined]
+    name = pagename.removeprefix(f"{CHAPTERS}/")
+    if name != pagename and name in bundle.chapters:
+        return bundle.chapters[name].origin
+    origin = str(app.env.metadata.get(pagename, {}).get("origin", ""))
+    names = sorted(origin.split())
+    unknown = [n for n in names if n not in ORIGINS]
+    if unknown or (not names and pagename in app.env.found_docs):
+        wrong = f"origin {unknown[0]!r} is unknown" if unknown else "the front matter has no origin"
+        logger.warning(f"{wrong}; allowed: {', '.join(ORIGINS)}", location=pagename, type="sos")
+    return " ".join(names)
+
+
+def banner(origin: str) -> str:
+    """What the numbers of a page are, for its top."""
+    key = origin
+    if key not in _BANNERS:
+        # Of several kinds, the one that needs most care.
+        order = ("synthetic", "restricted", "public", "published", "design", "programme")
+        key = next((o for o in order if o in origin.split()), "")
+        key = "design" if key == "programme" else key
+    title, text = _BANNERS[key]
+    kind = key.replace(" ", "-") or "none"
+    return (
+        f'<aside class="sos-banner sos-banner-{kind}" aria-label="What kind of numbers" '
+        f'data-origin="{escape(key)}"><p><strong>{escape(title)}.</strong> {escape(text)}</p>'
+        "</aside>"
+    )
+
+
+# --- pages ------------------------------------------------------------------------------------
+
+
+def _mend(body: str) -> str:
+    """Mark-up of other extensions that assistive technology stumbles over."""
+    body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    body = re.sub(r'(<summary[^>]*?) aria-label="[^"]*"', r"\1", body)
+    return body
+
+
+def _page(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    context["sos_banner"] = banner(page_origin(app, pagename))
+    if context.get("body"):
+        context["body"] = _mend(context["body"])
+    meta = app.env.metadata.get(pagename, {})
+    context["sos_description"] = str(meta.get("description", ""))
+
+
+_START = """<!DOCTYPE html>
+<html lang="{lang}">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0; url={target}">
+<link rel="canonical" href="{target}">
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p><a href="{target}">Go to the report</a></p>
+</main>
+</body>
+</html>
+"""
+
+
+def _finish(app: Sphinx, exception: Exception | None) -> None:
+    if exception is not None or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    start = app.builder.get_target_uri(app.config.root_doc)
+    if start != "index.html":
+        page = _START.format(
+            lang=app.config.language, title=escape(app.config.html_title), target=start
+        )
+        (out / "index.html").write_text(page, encoding="utf-8", newline="\n")
+    _copy_plotly(out / "_static" / "vendor" / "plotly.min.js")
+    for unused in ("scripts/fontawesome.js", "scripts/fontawesome.js.map"):
+        (out / "_static" / unused).unlink(missing_ok=True)
+    for pattern in ("*.map", "*.LICENSE.txt.map"):
+        for path in (out / "_static").rglob(pattern):
+            path.unlink()
+
+
+def _copy_plotly(target: Path) -> None:
+    """The drawing library of the installed plotly, so that versions always agree."""
+    import plotly
+
+    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    if target.exists() and target.stat().st_size == source.stat().st_size:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+# --- formulas ---------------------------------------------------------------------------------
+
+
+def _mathml(latex: str, display: str) -> str:
+    from latex2mathml.converter import convert
+
+    made: str = convert(latex, display=display)
+    return made.replace("<math ", f'<math alttext="{escape(latex)}" ', 1)
+
+
+def _inline_math(translator: Any, node: nodes.Element) -> None:
+    translator.body.append(_mathml(node.astext(), "inline"))
+    raise nodes.SkipNode
+
+
+def _display_math(translator: Any, node: nodes.Element) -> None:
+    number = ""
+    if node.get("number"):
+        number = f'<span class="eqno">({get_node_equation_number(translator, node)})</span>'
+    ids = f' id="{node["ids"][0]}"' if node.get("ids") else ""
+    translator.body.append(
+        f'<div class="sos-math" role="group" tabindex="0" aria-label="Equation"{ids}>{number}'
+        f"{_mathml(node.astext(), 'block')}</div>"
+    )
+    raise nodes.SkipNode
+
+
+# --- set-up -----------------------------------------------------------------------------------
+
+
+def _register_math(app: Sphinx) -> None:
+    app.add_html_math_renderer(
+        "mathml",
+        inline_renderers=(_inline_math, None),
+        block_renderers=(_display_math, None),
+    )
+
+
+def _read(app: Sphinx, docname: str, source: list[str]) -> None:
+    """A chapter is read again when its results change: the banner tells their origin."""
+    path = Path(app.srcdir, RESULTS, f"{docname.removeprefix(f'{CHAPTERS}/')}.json")
+    if path.is_file():
+        app.env.note_dependency(str(path))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register everything with Sphinx."""
+    # Jupyter Book sets this for an extension that this book leaves out.
+    app.add_config_value("comments_config", {}, "env")
+    app.add_role("claim", ClaimRole())
+    plain = (_plain_claim, _plain_claim)
+    app.add_node(claim_node, html=(_html_claim, None), text=plain, latex=plain)
+    _register_math(app)
+    app.connect("builder-inited", _load)
+    app.connect("source-read", _read)
+    app.connect("html-page-context", _page, priority=600)
+    app.connect("build-finished", _finish)
+    source = Path(__file__).read_bytes()
+    return {
+        "version": "1",
+        # A change of this file makes Sphinx read every page again.
+        "env_version": int(hashlib.sha256(source).hexdigest()[:7], 16),
+        "parallel_read_safe": False,
+        "parallel_write_safe": True,
+    }

@@ -1,0 +1,221 @@
+"""Steps: what runs again and why, what a failure leaves, and what stopping leaves."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from sos_analysis import sources
+from sos_analysis.steps import Console, Run, Step
+
+WORKER = """
+import os, sys, time
+from pathlib import Path
+from sos_analysis.errors import SosError
+from sos_analysis.work import serve
+
+
+def join(out, parts, add):
+    text = "".join(Path(p).read_text() for p in parts)
+    if "bad" in text:
+        print("about to fail")
+        raise SosError("the part is bad")
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    Path(out).write_text(text + add)
+    return {"summary": "joined"}
+
+
+def slow(out, seconds):
+    part = Path(out).with_name(".part")
+    try:
+        part.write_text("half")
+        time.sleep(seconds)
+        part.write_text("whole")
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+    return {}
+
+
+sys.exit(serve({"join": join, "slow": slow}))
+"""
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    """A folder with a worker that joins files, and a way to run three steps there."""
+    (tmp_path / "toy_worker.py").write_text(WORKER)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(sources.ROOT)]))
+    source = tmp_path / "source.txt"
+    source.write_text("a")
+    one, two, page = (tmp_path / "made" / name for name in ("one", "two", "page"))
+
+    def steps(run: Run) -> list[Step]:
+        def of(*paths: Path):
+            return lambda: {p.name: run.hashes.of(p) for p in paths}
+
+        def join(out: Path, *parts: Path):
+            return {"out": str(out), "parts": [str(p) for p in parts], "add": f"+{out.name}"}
+
+        return [
+            Step("one", "join", join(one, source), of(source), (one,)),
+            Step("two", "join", join(two, one), of(one), (two,), needs=("one",)),
+            Step("page", "join", join(page), lambda: {"words": "w"}, (page,), after=("two",)),
+        ]
+
+    def build() -> tuple[bool, dict[str, str], str]:
+        out = io.StringIO()
+        run = Run(tmp_path / "_build", Console("normal", out), jobs=2, worker="toy_worker")
+        good = run.all(steps(run))
+        return good, {name: r.status for name, r in run.results.items()}, out.getvalue()
+
+    return tmp_path, source, build
+
+
+def test_only_what_changed_runs_again(room):
+    folder, source, build = room
+    assert build()[1] == {"one": "ran", "two": "ran", "page": "ran"}
+    assert (folder / "made" / "two").read_text() == "a+one+two"
+    assert build()[1] == {"one": "cached", "two": "cached", "page": "cached"}
+
+    source.write_text("b")
+    assert build()[1] == {"one": "ran", "two": "ran", "page": "cached"}
+    assert (folder / "made" / "two").read_text() == "b+one+two"
+
+    os.utime(source)  # a new time stamp on the same bytes is no change
+    assert build()[1] == {"one": "cached", "two": "cached", "page": "cached"}
+
+    (folder / "made" / "two").write_text("meddled")
+    assert build()[1] == {"one": "cached", "two": "ran", "page": "cached"}
+    assert (folder / "made" / "two").read_text() == "b+one+two"
+
+
+def test_a_failure_keeps_the_last_good_result_and_stops_only_what_needs_it(room):
+    folder, source, build = room
+    build()
+    source.write_text("bad")
+    good, status, said = build()
+    assert not good
+    assert status == {"one": "failed", "two": "skipped", "page": "cached"}
+    assert (folder / "made" / "one").read_text() == "a+one"
+    assert "the part is bad" in said
+    assert "needs one" in said
+    log = (folder / "_build" / "failed" / "one.log").read_text()
+    assert "about to fail" in log
+
+    source.write_text("a")  # back to what was built: nothing to do
+    assert build()[1] == {"one": "cached", "two": "cached", "page": "cached"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopping_leaves_nothing_half_written(tmp_path, how):
+    """A build stopped at any moment gives, when started again, the bytes of an undisturbed one."""
+    (tmp_path / "toy_worker.py").write_text(WORKER)
+    script = tmp_path / "toy_build.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import sys
+            from pathlib import Path
+            from sos_analysis.steps import Console, Run, Step
+            here = Path(sys.argv[1])
+            def arguments(name):
+                return {"out": str(here / name), "seconds": float(sys.argv[2])}
+            run = Run(here / "_build", Console("normal"), jobs=1, worker="toy_worker")
+            steps = [
+                Step("quick", "join", {"out": str(here / "quick"), "parts": [], "add": "q"},
+                     lambda: {"a": "1"}, (here / "quick",)),
+                Step("slow", "slow", arguments("slow"), lambda: {"a": "1"}, (here / "slow",),
+                     needs=("quick",)),
+            ]
+            try:
+                sys.exit(0 if run.all(steps) else 1)
+            except KeyboardInterrupt:
+                sys.exit(130)
+            """
+        )
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(sources.ROOT)]),
+    }
+    command = [sys.executable, str(script), str(tmp_path)]
+    first = subprocess.Popen(
+        [*command, "60"], env=environment, stdout=subprocess.PIPE, start_new_session=True, text=True
+    )
+    deadline = time.monotonic() + 30
+    while not (tmp_path / ".part").exists():
+        assert time.monotonic() < deadline, "the slow step never started"
+        time.sleep(0.05)
+    first.send_signal(how)
+    first.communicate(timeout=30)
+    assert first.returncode == (-how if how == signal.SIGKILL else 130)
+    deadline = time.monotonic() + 10
+    while (tmp_path / ".part").exists():  # the step's process ends itself when its parent is gone
+        assert time.monotonic() < deadline, "the slow step went on alone"
+        time.sleep(0.05)
+    assert not (tmp_path / "slow").exists()
+
+    again = subprocess.run(
+        [*command, "0"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "cached" in again.stdout.splitlines()[0]
+    assert (tmp_path / "slow").read_text() == "whole"
+
+
+def test_a_closure_names_what_a_result_rests_on_and_no_more():
+    def names(*modules: str) -> set[str]:
+        return {p.relative_to(sources.PACKAGE).as_posix() for p in sources.closure(*modules)}
+
+    extract = names("records.synthetic")
+    assert {"study.py", "records/synthetic.py", "errors.py"} <= extract
+    cells = names("records.npd", "outcomes", "cells")
+    assert {"outcomes.py", "cells.py", "study.py"} <= cells
+    for heavy in ("estimation/", "chapters/", "results.py", "steps.py"):
+        assert not any(name.startswith(heavy) for name in extract | cells), heavy
+    assert any(name.startswith("estimation/") for name in names("chapters"))
+    with pytest.raises(ValueError, match=r"no module sos_analysis\.nonsense"):
+        sources.closure("nonsense")
+
+
+def test_a_change_in_one_module_changes_the_hashes_that_rest_on_it(tmp_path):
+    """Run on a copy: a comment in estimation must not regenerate the extract."""
+    script = (
+        "from sos_analysis.sources import code_hash; import json;"
+        "print(json.dumps([code_hash('records.synthetic'),"
+        " code_hash('records.npd', 'outcomes', 'cells'), code_hash('chapters')]))"
+    )
+    copy = tmp_path / "sos_analysis"
+    for path in sources.PACKAGE.rglob("*.py"):
+        target = copy / path.relative_to(sources.PACKAGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+
+    def hashes() -> list[str]:
+        made = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, check=True
+        )
+        return json.loads(made.stdout)
+
+    def comment(name: str) -> None:
+        with (copy / name).open("a") as handle:
+            handle.write("\n# a remark\n")
+
+    before = hashes()
+    comment("estimation/__init__.py")
+    after = hashes()
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, True, False]
+    comment("outcomes.py")
+    then = hashes()
+    assert [a == b for a, b in zip(after, then, strict=True)] == [True, False, False]
