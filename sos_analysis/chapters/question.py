@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-
 from sos_analysis import checks as check
 from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.fit import OutcomeFit, fit
