@@ -146,11 +146,18 @@ def _duration(
 def _upper_fence(found: ibis.Table, sample: tuple[str, ...]) -> Any:
     """Q3 + 1.5 x (Q3 - Q1), quartiles by linear interpolation, over the sample's assessments.
 
-    The sample, not all authorities read: the fence must not depend on which others were read.
+    The sample, so that the fence does not depend on which other authorities were read; all that
+    were read, if the sample has none.
     """
-    own = found.filter(found.la.isin(sample)) if sample else found
-    q = own.aggregate(low=own.y.quantile(0.25), high=own.y.quantile(0.75))
-    return q.select(fence=q.high + (q.high - q.low) * 1.5).as_scalar()
+    own = found.la.isin(sample) if sample else None
+    q = found.aggregate(
+        low=found.y.quantile(0.25, where=own),
+        high=found.y.quantile(0.75, where=own),
+        low_all=found.y.quantile(0.25),
+        high_all=found.y.quantile(0.75),
+    )
+    low, high = q.low.coalesce(q.low_all), q.high.coalesce(q.high_all)
+    return q.select(fence=high + (high - low) * 1.5).as_scalar()
 
 
 def working_days(records: Records, table: ibis.Table, start: str, end: str) -> ibis.Table:

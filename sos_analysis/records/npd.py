@@ -51,6 +51,7 @@ class Family:
     need: Need
     fields: Mapping[str, Field]
     many: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    checked: tuple[str, ...] = ()  # flags whose unreadable values are counted
 
 
 def _may(name: str, sort: Sort) -> Field:
@@ -93,6 +94,7 @@ CIN = Family(
         "plan_previous": _may("CIN_NumberOfPreviousCPP", "whole"),
     },
     many={"in_need": _MARKS, "low_income": _LOW_INCOME},
+    checked=("nfa",),
 )
 ASSESSMENTS = Family(
     "assessments",
@@ -343,8 +345,9 @@ def _read(
     for name, (family, shape) in _SHAPES.items():
         found = files[family.stem]
         if found:
-            rows = [shape(_bind(engine.con, file, family, wanted), _year(file)) for file in found]
-            held[name] = _keep(engine, found, ibis.union(*rows) if len(rows) > 1 else rows[0])
+            rows = [_bind(engine.con, file, family, wanted) for file in found]
+            # Stacked first, cleaned once: a query an eleventh as long.
+            held[name] = _keep(engine, found, shape(ibis.union(*rows) if rows[1:] else rows[0]))
         else:
             held[name] = engine.keep(held["cin"].select("la", "child_id").limit(0))
     problems = _check_authorities(held, wanted, path)
@@ -365,6 +368,8 @@ def _read(
 
 def _bind(con: Any, file: Path, family: Family, wanted: tuple[str, ...] | None) -> ibis.Table:
     """Columns of a file under our names, rows of the authorities wanted."""
+    import ibis
+
     table = _open(con, file)
     by_small = {column.lower(): column for column in table.columns}
     bound: dict[str, Any] = {}
@@ -379,14 +384,31 @@ def _bind(con: Any, file: Path, family: Family, wanted: tuple[str, ...] | None) 
         bound[name] = _typed(table, source, told.sort, file)
     for name, pattern in family.many.items():
         several = [column for column in table.columns if pattern.fullmatch(column)]
-        for i, source in enumerate(several):
-            bound[f"{name}_{i}"] = _typed(table, source, "flag", file)
-    bound["la"], bound["child_id"] = cleaning.text(bound["la"]), cleaning.text(bound["child_id"])
-    rows = table.select(**bound)
-    return rows if wanted is None else rows.filter(rows.la.isin(wanted))
+        bound[name] = any_true([cleaning.flag(_typed(table, c, "flag", file)) for c in several])
+    # The bare column: a filter on it lets the engine skip what need not be read.
+    rows = table if wanted is None else table.filter(bound["la"].cast("string").isin(wanted))
+    for name in family.checked:
+        bound[f"fault_{name}"] = _unread(bound[name], cleaning.flag(bound[name]))
+    return rows.select(
+        **{name: _alike(column, family, name) for name, column in bound.items()},
+        return_year=ibis.literal(_year(file), "int32"),
+    )
+
+
+def _alike(column: Any, family: Family, name: str) -> Any:
+    """The same type in every file of a family, so that they can be stacked."""
+    told = family.fields.get(name)
+    if told is None or told.sort == "date":
+        return column
+    if told.sort == "flag":
+        return cleaning.flag(column)
+    if told.sort == "whole":
+        return cleaning.whole(column)
+    return cleaning.text(column) if told.sort == "key" else column.cast("string")
 
 
 def _typed(table: ibis.Table, source: str | None, sort: Sort, file: Path) -> Any:
+    """A column of the file, or an empty one; timestamps as dates."""
     import ibis
 
     if source is None:
@@ -412,10 +434,9 @@ def _year(file: Path) -> int:
     return int(digits.group(1)) if digits else 0
 
 
-def _cin_rows(rows: ibis.Table, year: int) -> ibis.Table:
+def _cin_rows(rows: ibis.Table) -> ibis.Table:
     need, closure = cleaning.need(rows.need), cleaning.closure_reason(rows.closure_reason)
-    sex, ethnicity = cleaning.sex(rows.sex), cleaning.ethnicity(rows.ethnicity)
-    nfa = cleaning.flag(rows.nfa)
+    ethnicity = cleaning.ethnicity(rows.ethnicity)
     return rows.select(
         "la",
         "child_id",
@@ -426,43 +447,43 @@ def _cin_rows(rows: ibis.Table, year: int) -> ibis.Table:
         "plan_end",
         "dob",
         "expected_dob",
-        return_year=_literal(year, "int32"),
-        nfa=nfa,
+        "return_year",
+        "nfa",
+        "plan_previous",
+        "disabled",
+        "low_income",
+        "uasc",
+        "in_need",
+        "fault_nfa",
         closure_reason=closure,
         need=need,
-        plan_previous=cleaning.whole(rows.plan_previous),
         birth_month=_middle_of_month(rows),
-        sex=sex,
+        sex=cleaning.sex(rows.sex),
         ethnicity=ethnicity,
-        disabled=cleaning.flag(rows.disabled),
-        low_income=any_true(_several(rows, "low_income")),
-        uasc=cleaning.flag(rows.uasc),
-        in_need=any_true(_several(rows, "in_need")),
-        fault_nfa=_unread(rows.nfa, nfa),
         fault_need=_unread(rows.need, need),
         fault_need_repaired=_repaired(rows.need, need),
         fault_closure=_unread(rows.closure_reason, closure),
         fault_closure_repaired=_repaired(rows.closure_reason, closure),
         fault_sex=cleaning.text(rows.sex).notin(cleaning.SEX_CODES).fill_null(False),
         fault_ethnicity=_unread(rows.ethnicity, ethnicity),
-        fault_year=(cleaning.whole(rows.acadyr) != year).fill_null(False),
+        fault_year=(rows.acadyr != rows.return_year).fill_null(False),
     )
 
 
-def _assessment_rows(rows: ibis.Table, year: int) -> ibis.Table:
+def _assessment_rows(rows: ibis.Table) -> ibis.Table:
     return rows.select("la", "child_id", "start_date", "end_date")
 
 
-def _section47_rows(rows: ibis.Table, year: int) -> ibis.Table:
+def _section47_rows(rows: ibis.Table) -> ibis.Table:
     return rows.select("la", "child_id", "referral_date", "s47_date", "icpc_date")
 
 
-def _disability_rows(rows: ibis.Table, year: int) -> ibis.Table:
+def _disability_rows(rows: ibis.Table) -> ibis.Table:
     stated = cleaning.code(rows.disability)
     return rows.filter(stated.notnull(), stated != "NONE").select("la", "child_id").distinct()
 
 
-def _care_rows(rows: ibis.Table, year: int) -> ibis.Table:
+def _care_rows(rows: ibis.Table) -> ibis.Table:
     ethnicity = cleaning.ethnicity(rows.ethnicity)
     return rows.select(
         "la",
@@ -470,6 +491,7 @@ def _care_rows(rows: ibis.Table, year: int) -> ibis.Table:
         "stated_start",
         "episode_start",
         "episode_end",
+        "uasc",
         rne=cleaning.code(rows.rne),
         legal_status=cleaning.code(rows.legal_status),
         placement=cleaning.code(rows.placement),
@@ -478,29 +500,17 @@ def _care_rows(rows: ibis.Table, year: int) -> ibis.Table:
         birth_month=_middle_of_month(rows),
         sex=cleaning.sex(rows.sex),
         ethnicity=ethnicity,
-        uasc=cleaning.flag(rows.uasc),
         fault_ethnicity=_unread(rows.ethnicity, ethnicity),
     )
 
 
-_SHAPES: Mapping[str, tuple[Family, Callable[[Any, int], Any]]] = {
+_SHAPES: Mapping[str, tuple[Family, Callable[[Any], Any]]] = {
     "cin": (CIN, _cin_rows),
     "assessments": (ASSESSMENTS, _assessment_rows),
     "section47": (SECTION47, _section47_rows),
     "disabilities": (DISABILITIES, _disability_rows),
     "care": (CARE, _care_rows),
 }
-
-
-def _literal(value: Any, kind: str) -> Any:
-    import ibis
-
-    return ibis.literal(value, kind)
-
-
-def _several(rows: ibis.Table, name: str) -> list[Any]:
-    found = [c for c in rows.columns if re.fullmatch(rf"{name}_\d+", c)]
-    return [cleaning.flag(rows[c]) for c in found]
 
 
 def _unread(stated: Any, read: Any) -> Any:
@@ -515,7 +525,7 @@ def _middle_of_month(rows: ibis.Table) -> Any:
     """The 15th of the month of birth: where no day is given, the middle errs least."""
     import ibis
 
-    year, month = cleaning.whole(rows.birth_year), cleaning.whole(rows.birth_month)
+    year, month = rows.birth_year, rows.birth_month
     known = (year.between(1900, 2100) & month.between(1, 12)).fill_null(False)
     # The inner values are valid even where the outer condition is false: engines may compute both.
     day = ibis.date(ibis.ifelse(known, year, 1900), ibis.ifelse(known, month, 1), 15)
