@@ -194,11 +194,29 @@ def _shown(path: Path) -> str:
     return f"{path.parent.parent.name}/{path.parent.name}/{path.name}"
 
 
+def download_name(chapter: str, kind: str, origin: str) -> str:
+    """File name of a chapter's notebook or results: says that they are made up where they are."""
+    return f"{'made-up-' if origin == 'synthetic' else ''}{chapter}.{kind}"
+
+
+def _take_away(chapter: str, origin: str) -> str:
+    """Links that only the book has; as HTML, because the files lie outside the pages."""
+    items = []
+    for kind, what in (("ipynb", "This chapter as an executed notebook"), ("json", "All results")):
+        file = download_name(chapter, kind, origin)
+        href = f"../../downloads/{chapter}/{file}"
+        items.append(
+            f'<li><a class="sos-download" href="{href}" download="{file}">{what} ({file})</a></li>'
+        )
+    return "\n\n<ul>" + "".join(items) + "</ul>"
+
+
 def prepare(notebook: Any, *, name: str, origin: str) -> Any:
     """Make an executed notebook ready for the book, in place.
 
     Hides the parameter cells and all code on the page (the download keeps them), puts the
-    heading that fits the origin, and takes out what differs from run to run.
+    heading that fits the origin, adds links to what can be taken away, and takes out what
+    differs from run to run.
     """
     for number, cell in enumerate(notebook.cells):
         tags = list(cell.metadata.get("tags", []))
@@ -213,6 +231,8 @@ def prepare(notebook: Any, *, name: str, origin: str) -> Any:
             cell["id"] = "injected-parameters"
         if not cell.get("id"):
             cell["id"] = f"cell-{number}"
+        if cell.cell_type == "markdown" and cell.source.startswith("## Downloads"):
+            cell.source += _take_away(name, origin)
         if cell.cell_type == "markdown" and origin == "restricted":
             cell.source = re.sub(
                 rf"^(#+ ){re.escape(WORKED_EXAMPLE)}$",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sos_analysis.claims import code_hash as result_code_hash
 from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.sources import ROOT, code_hash, versions
 from sos_analysis.steps import Console, Run, Step, Verbosity
@@ -180,7 +181,7 @@ class _Plan:
                 {"out": str(out), "study": self.study_argument},
                 lambda: {
                     "study": self.study.hash,
-                    "code": code_hash("chapters"),
+                    "code": code_hash("chapters") + result_code_hash(),
                     **self._files(DATA / "published", DATA / "programme", DATA / "released"),
                 },
                 (out,),
@@ -212,7 +213,7 @@ class _Plan:
         def inputs() -> Mapping[str, str]:
             found = {
                 "study": self.study.hash,
-                "code": code_hash("chapters"),
+                "code": code_hash("chapters") + result_code_hash(),
                 "parameters": json.dumps(parameters, sort_keys=True),
                 **self._files(DATA / "published", DATA / "programme", DATA / "released"),
                 **versions(*_ESTIMATION, *_ENGINE),

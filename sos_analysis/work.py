@@ -49,9 +49,10 @@ def extract(study: str, out: str, truth: str, scale: float, seed: int | None) ->
     rows = dict(manifest.rows)
     authorities = rows.pop("authorities", 0)
     referrals = sum(count for name, count in rows.items() if name.startswith("cin"))
-    text = f"{authorities} made-up authorities, {referrals:,} referral rows at scale {scale:g}"
+    shown = f"{referrals:,}".replace(",", " ")
+    text = f"{authorities} made-up authorities, {shown} referral rows at scale {scale:g}"
     files = [str(Path(out) / name) for name in manifest.files]
-    return {"outputs": files, "summary": text.replace(",", " ")}
+    return {"outputs": files, "summary": text}
 
 
 @_task
@@ -101,6 +102,7 @@ def notebook(
 @_task
 def downloads(results: str, chapters: list[str], notebooks: str, out: str) -> Answer:
     """A CSV file for each table and figure, the results file and the executed notebook."""
+    from sos_analysis.notebooks import download_name
     from sos_analysis.results import ChapterResult
 
     folder = Path(out)
@@ -118,10 +120,10 @@ def downloads(results: str, chapters: list[str], notebooks: str, out: str) -> An
             for file, text in result.csv_files().items():
                 (staging / file).write_text(text, encoding="utf-8", newline="\n")
                 count += 1
-            shutil.copyfile(stored, target / f"{name}.json")
+            shutil.copyfile(stored, target / download_name(name, "json", result.origin))
             executed = Path(notebooks) / f"{name}.ipynb"
             if executed.is_file():
-                shutil.copyfile(executed, target / f"{name}.ipynb")
+                shutil.copyfile(executed, target / download_name(name, "ipynb", result.origin))
         staging.mkdir(parents=True, exist_ok=True)
         replace_folder(staging, folder)
     finally:
@@ -136,7 +138,8 @@ def book(out: str, work: str) -> Answer:
     staging = Path(work)
     staging.mkdir(parents=True, exist_ok=True)
     command = [
-        *(sys.executable, "-m", "jupyter_book", "build", str(ROOT)),
+        *(sys.executable, "-c", "from jupyter_book.cli.main import main; main()"),
+        *("build", str(ROOT)),
         *("-W", "--keep-going", "--path-output", str(staging)),
     ]
     process = subprocess.Popen(

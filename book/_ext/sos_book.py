@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 RESULTS = "results"
 CHAPTERS = "book/chapters"
+CHART_STYLE = "sos-charts.css"
 
 
 # --- numbers ----------------------------------------------------------------------------------
@@ -205,12 +206,20 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
             lang=app.config.language, title=escape(app.config.html_title), target=start
         )
         (out / "index.html").write_text(page, encoding="utf-8", newline="\n")
+    _write_chart_style(out / "_static" / CHART_STYLE)
     _copy_plotly(out / "_static" / "vendor" / "plotly.min.js")
     for unused in ("scripts/fontawesome.js", "scripts/fontawesome.js.map"):
         (out / "_static" / unused).unlink(missing_ok=True)
     for pattern in ("*.map", "*.LICENSE.txt.map"):
         for path in (out / "_static").rglob(pattern):
             path.unlink()
+
+
+def _write_chart_style(target: Path) -> None:
+    """The rules that charts need, from the module that draws them."""
+    from sos_analysis.charts import css
+
+    target.write_text(css(), encoding="utf-8", newline="\n")
 
 
 def _copy_plotly(target: Path) -> None:
@@ -277,6 +286,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     plain = (_plain_claim, _plain_claim)
     app.add_node(claim_node, html=(_html_claim, None), text=plain, latex=plain)
     _register_math(app)
+    app.add_css_file(CHART_STYLE)
     app.connect("builder-inited", _load)
     app.connect("source-read", _read)
     app.connect("html-page-context", _page, priority=600)

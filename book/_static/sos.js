@@ -1,0 +1,113 @@
+// Draws a chart when it comes into view. The picture in the page stays: it is what is printed,
+// what a screen reader reads, and what shows where scripts or the file below are missing.
+// A classic script, because modules do not load from file://.
+(function () {
+  "use strict";
+
+  var root = document.documentElement;
+  var library = null;
+  var narrow = 480;
+
+  function base() {
+    return root.dataset.content_root || root.dataset.contentRoot || "./";
+  }
+
+  function load() {
+    if (!library) {
+      library = new Promise(function (resolve, reject) {
+        var script = document.createElement("script");
+        script.src = base() + "_static/vendor/plotly.min.js";
+        script.onload = function () { resolve(window.Plotly); };
+        script.onerror = reject;
+        document.head.appendChild(script);
+      });
+    }
+    return library;
+  }
+
+  function isDark() {
+    return root.dataset.theme === "dark";
+  }
+
+  function specification(figure) {
+    var text = figure.querySelector("script.sos-plotly").textContent;
+    var plain = JSON.parse(text);
+    if (!isDark()) { return plain; }
+    Object.keys(plain.dark || {}).forEach(function (light) {
+      text = text.split(JSON.stringify(light)).join(JSON.stringify(plain.dark[light]));
+    });
+    return JSON.parse(text);
+  }
+
+  function shownPicture(figure) {
+    return Array.from(figure.querySelectorAll("svg.sos-svg")).find(function (svg) {
+      return svg.getBoundingClientRect().width > 1;
+    });
+  }
+
+  function draw(figure) {
+    var canvas = figure.querySelector(".sos-canvas");
+    var plot = figure.querySelector(".sos-plot");
+    if (!canvas || !plot || canvas.clientWidth < narrow) { return Promise.resolve(); }
+    return load().then(function (Plotly) {
+      var spec = specification(figure);
+      var picture = shownPicture(figure);
+      var height = picture ? picture.getBoundingClientRect().height : plot.clientHeight;
+      spec.layout.height = Math.round(height > 1 ? height : spec.height);
+      spec.layout.width = canvas.clientWidth;
+      spec.config.responsive = false;
+      plot.hidden = false;
+      figure.classList.add("sos-drawn");
+      return Plotly.react(plot, spec.data, spec.layout, spec.config).then(function () {
+        figure.dataset.drawn = isDark() ? "dark" : "light";
+      });
+    }).catch(function () {
+      undraw(figure);  // the picture is still there
+    });
+  }
+
+  function undraw(figure) {
+    var plot = figure.querySelector(".sos-plot");
+    if (plot) { plot.hidden = true; }
+    figure.classList.remove("sos-drawn");
+    delete figure.dataset.drawn;
+  }
+
+  function again() {
+    document.querySelectorAll("figure.sos-figure[data-drawn]").forEach(function (figure) {
+      undraw(figure);
+      draw(figure);
+    });
+  }
+
+  function start() {
+    var figures = Array.from(document.querySelectorAll("figure.sos-figure")).filter(function (f) {
+      return f.querySelector("script.sos-plotly");
+    });
+    if (!figures.length || !("IntersectionObserver" in window)) { return; }
+    var watcher = new IntersectionObserver(function (entries) {
+      entries.forEach(function (entry) {
+        if (entry.isIntersecting) {
+          watcher.unobserve(entry.target);
+          draw(entry.target);
+        }
+      });
+    }, { rootMargin: "200px" });
+    figures.forEach(function (figure) { watcher.observe(figure); });
+    new MutationObserver(again).observe(root, { attributeFilter: ["data-theme"] });
+    var timer = 0;
+    var width = window.innerWidth;
+    window.addEventListener("resize", function () {
+      if (window.innerWidth === width) { return; }
+      width = window.innerWidth;
+      clearTimeout(timer);
+      timer = setTimeout(again, 150);
+    });
+  }
+
+  if (document.readyState === "loading") {
+    document.addEventListener("DOMContentLoaded", start);
+  } else {
+    start();
+  }
+})();
