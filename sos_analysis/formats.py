@@ -143,13 +143,7 @@ def spoken(
     def size(x: float) -> str:
         return number(abs(x), decimals)
 
-    zero = number(0, decimals)
-    if size(value) == zero:
-        least = number(10**-decimals, decimals)
-        # The sign of a value that rounds to nothing is not worth saying.
-        head = f"a difference of less than {quantity(float(least), noun.strip(), decimals)}"
-    else:
-        head = f"about {size(value)}{_one(size(value), noun)} {side(value)}"
+    head = f"about {size(value)}{_one(size(value), noun)} {side(value)}"
     if low is None or high is None:
         return head
     if low >= 0 or high <= 0:

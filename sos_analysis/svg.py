@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from sos_analysis.formats import escape
 
 #: Name to colour in (light, dark). Series 1 to 6 after the UK Analysis Function's palette, with
-#: turquoise, orange and purple darkened to 3:1 on white and on the band; ink and muted, 4.5:1.
+#: turquoise, orange and purple darkened: 4.5:1 on paper, where they also colour names, and 3:1 on
+#: the bands. Ink and muted have 4.5:1 everywhere.
 COLOURS = {
     "1": ("#12436D", "#8AB8E6"),
-    "2": ("#D4500F", "#FFA36B"),
-    "3": ("#1F8A81", "#5FD4C8"),
+    "2": ("#C2480B", "#FFA36B"),
+    "3": ("#1C7E76", "#5FD4C8"),
     "4": ("#801650", "#F29CC8"),
     "5": ("#3D3D3D", "#E6E6E6"),
-    "6": ("#8A6BC4", "#C7B2EC"),
+    "6": ("#7F5FBB", "#C7B2EC"),
     "paper": ("#FFFFFF", "#14181E"),
     "ink": ("#222222", "#F0F0F0"),
     "muted": ("#505A5F", "#BDC4CC"),
@@ -60,7 +61,7 @@ def wrap(text: str, width: float, size: float) -> list[str]:
 
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round tick values that cover [low, high]; about `about` of them."""
-    if high <= low:
+    if high - low <= 1e-6 * max(1.0, abs(low), abs(high)):
         low, high = low - 0.5, high + 0.5
     rough = (high - low) / max(about, 1)
     power = 10.0 ** math.floor(math.log10(rough))
