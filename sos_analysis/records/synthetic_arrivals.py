@@ -9,11 +9,13 @@ one made-up average authority.
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
+from sos_analysis.records.synthetic_case import END, START, Cases, Effects, Ints
 from sos_analysis.records.synthetic_days import calendar
-from sos_analysis.records.synthetic_life import END, START, Cases, Effects, Ints, simulate
+from sos_analysis.records.synthetic_life import simulate
 from sos_analysis.records.synthetic_rates import YEARS, Floats, Plan
 
 _MONTHS = 12 * len(YEARS)
@@ -101,7 +103,7 @@ def _correction(plan: Plan, cases: Cases, returns: Floats) -> Floats:
     return came / np.maximum(by_year, 1.0)
 
 
-def _calendar_weights() -> tuple[Ints, Floats, Floats, Floats]:
+def _calendar_weights() -> tuple[Any, Floats, Floats, Floats]:
     """Month number and weight of every day; summed weights of months and of years."""
     days = np.arange(START, END + 1)
     cal = calendar()
@@ -110,7 +112,7 @@ def _calendar_weights() -> tuple[Ints, Floats, Floats, Floats]:
     weight = np.where(cal.is_working[days - cal.first], 1.0, _DAY_OFF)
     for name, factor in _SEASON.items():
         weight = np.where((month + 3) % 12 == name, factor * weight, weight)
-    of_month = np.bincount(month, weights=weight)
+    of_month = np.bincount(month, weights=weight).astype(np.float64)
     return month, weight, of_month, of_month.reshape(len(YEARS), 12).sum(axis=1)
 
 

@@ -1,7 +1,7 @@
-"""Episodes of made-up periods of care, and the kinship outcomes they imply.
+"""Episodes of made-up periods of care, of the kinds SSDA903 records.
 
 A period of care is a handful of dated changes (legal status, placement), sorted, filled forward
-and cut at its end; each stretch between changes is an episode as SSDA903 records it. Codes follow
+and cut at its end; each stretch between changes is an episode. Codes follow
 the date of the episode: Q1 and Q2 gave way to U1-U3 and U4-U6 in April 2015, E43 and E44 to
 E45-E48 in April 2017 (both years ours: the change is documented, its date is not).
 """
@@ -13,8 +13,7 @@ from datetime import date
 
 import numpy as np
 
-from sos_analysis.records.synthetic_days import NEVER, Days, day_number
-from sos_analysis.records.synthetic_life import (
+from sos_analysis.records.synthetic_case import (
     ADOPTION,
     ADULT,
     BREAKS,
@@ -29,9 +28,10 @@ from sos_analysis.records.synthetic_life import (
     Bools,
     Cases,
     Children,
-    Floats,
     Ints,
 )
+from sos_analysis.records.synthetic_days import NEVER, Days, day_number
+from sos_analysis.records.synthetic_rates import Floats
 
 LEGAL = ("V2", "C1", "L1", "C2", "L2", "J1", "V3", "V4", "E1")
 PLACEMENTS = (
@@ -81,7 +81,11 @@ def episodes(children: Children, cases: Cases, rng: np.random.Generator) -> Epis
     """
     case = np.flatnonzero(cases.care <= END)
     n = len(case)
-    begun, route, order = cases.care[case], cases.route[case].astype(np.int64), cases.order[case]
+    begun, route, order = (
+        cases.care[case],
+        cases.route[case].astype(np.int64),
+        cases.order[case].astype(np.int64),
+    )
     length = (cases.care_end[case] - begun).astype(np.int64)
     kin = cases.kin[case].astype(np.int64)
     child = cases.child[case]
@@ -115,7 +119,10 @@ def episodes(children: Children, cases: Cases, rng: np.random.Generator) -> Epis
     period_end = (begun + length).astype(np.int32)
     end = np.where(closes, period_end[row], np.concatenate([start[1:], [NEVER]])[: len(row)])
     final = place[row, column][closes]
+    last = np.ones(len(cases.child), dtype=bool)
+    last[:-1] = cases.child[1:] != cases.child[:-1]
     reasons = _reasons(begun, length, order, kin, route, age, adopted, final, rng)
+    reasons = np.where((reasons == _R["E2"]) & ~last[case], _R["E8"], reasons)
     reason = np.where(closes, reasons[row], _R["X1"])
     open_still = end > END
     ls, pl = legal[row, column], coded[row, column]
@@ -334,26 +341,3 @@ def _reasons(
     reason = np.where(route == BREAKS, _R["E8"], reason)
     reason = np.where((route == JUSTICE) & (u < 0.5), _R["E9"], reason)
     return np.asarray(reason, dtype=np.int64)
-
-
-def kinship_outcomes(children: Children, cases: Cases) -> dict[str, Ints | Days]:
-    """Both potential outcomes of the kinship question for each period of care it counts.
-
-    A period counts if it began under a care order or one was made within 365 days while it
-    lasted, and its first year ends before the data do. ``original`` counts any family arrangement,
-    ``strict`` placements with relatives or friends alone; ``before`` is without the planted effect.
-    """
-    case = np.flatnonzero(
-        (cases.care < NEVER) & (cases.order < 365) & (cases.route != BREAKS)
-        & (cases.care + 365 < END)
-        & (cases.order < cases.care_end - cases.care)
-    )  # fmt: skip
-    with_effect, without = cases.kin[case], cases.kin_before[case]
-    return {
-        "case": case,
-        "date": cases.care[case],
-        "original_before": (without != NO_KIN).astype(np.int64),
-        "original_after": (with_effect != NO_KIN).astype(np.int64),
-        "strict_before": (without == WITH_KIN).astype(np.int64),
-        "strict_after": (with_effect == WITH_KIN).astype(np.int64),
-    }

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ class Rates:
     second_plan: Floats
 
 
-@lru_cache(maxsize=None)
+@cache
 def calibration(name: str) -> Mapping[str, Any]:
     """Content of ``data/calibration/<name>.toml``; RecordsError if it cannot be read."""
     return parse(CALIBRATION / f"{name}.toml", RecordsError)
@@ -145,12 +145,10 @@ def draw_plan(study: Study, seed: int) -> Plan:
 
     icpc = _share(referrals * np.exp(draw.spread("icpc")), england("icpc") * 1000, need, 0.6)
     conferences = icpc * need
-    rest = england("section47") * 1000 / (1 + _second_section47())
-    rest = (
-        rest
-        - conferences.sum(axis=0)
-        - (_not_in_need_section47() * not_in_need * referrals).sum(axis=0)
-    )
+    enquired = calibration("choices")["conference"]
+    without_need = enquired["not_in_need_section47"] * not_in_need * referrals
+    rest = england("section47") * 1000 / (1 + enquired["second_section47"])
+    rest = rest - (conferences + without_need).sum(axis=0)
     enquiries = _share(
         (need - conferences) * np.exp(draw.spread("section47")), rest, need - conferences, 0.9
     )
@@ -162,7 +160,8 @@ def draw_plan(study: Study, seed: int) -> Plan:
     )
     escalation = np.exp(draw.spread("escalation"))
     escalation /= np.average(escalation, axis=0, weights=referrals)
-    target = np.full(len(YEARS), calibration("choices")["kinship"]["wide"])
+    choices = calibration("choices")
+    target = np.full(len(YEARS), choices["kinship"]["wide"])
     return Plan(
         codes=codes,
         population=np.rint(population),
@@ -180,7 +179,7 @@ def draw_plan(study: Study, seed: int) -> Plan:
         / england("icpc")
         / (1 + calibration("choices")["plan"]["second_in_case"]),
         second_plan=england("second_plan") / 100,
-        choices=calibration("choices"),
+        choices=choices,
     )
 
 
@@ -278,18 +277,10 @@ def _solve(
 
 
 def _share(relative: Floats, total: Floats, base: Floats, most: float) -> Floats:
-    """Chances proportional to `relative` that sum to `total` over `base` cases, none above `most`."""
+    """Chances up to `most`, proportional to `relative`, that sum to `total` over `base` cases."""
     scale = total / relative.sum(axis=0)
     chance = np.minimum(relative * scale / base, most)
     for _ in range(8):  # what the ceiling cuts off is shared out again
         scale = scale * total / (chance * base).sum(axis=0)
         chance = np.minimum(relative * scale / base, most)
     return chance
-
-
-def _second_section47() -> float:
-    return float(calibration("choices")["conference"]["second_section47"])
-
-
-def _not_in_need_section47() -> float:
-    return float(calibration("choices")["conference"]["not_in_need_section47"])
