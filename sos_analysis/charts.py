@@ -29,7 +29,7 @@ For the script:
 * in dark mode replace each colour named in ``dark`` in the JSON text before parsing it (an exact
   string replacement of ``"#12436D"`` and the like); draw again when the mode changes;
 * set ``layout.height`` to the height of the SVG that was shown, so that nothing moves;
-* leave the SVG alone where `.sos-canvas` is narrower than 480 px: the narrow drawing is better;
+* leave the SVG alone where `.sos-canvas` is narrower than 544 px (34rem): the narrow drawing is better;
 * in print show the SVG and hide the Plotly layer.
 
 `css()` gives the rules the figure needs: colours of the series in light and dark, which SVG shows
@@ -116,7 +116,7 @@ html[data-theme="dark"]{{{dark}}}
 .sos-figure-title{{font-size:1.15rem;margin:0}}
 .sos-figure-subtitle{{margin:.15rem 0 .6rem}}
 .sos-svg{{width:100%}}
-@container (max-width:30rem){{
+@container (max-width:34rem){{
   .sos-svg-wide{{display:none!important}}
   .sos-svg-narrow{{display:block!important;max-width:30rem}}
 }}

@@ -72,6 +72,7 @@ COUNT_UNITS = (
     *("children", "child", "people", "cases", "events", "referrals", "assessments"),
     *("conferences", "plans", "periods of care", "episodes", "n"),
 )
+_COUNTED = set(COUNT_UNITS)
 _EXTREME = re.compile(r"\b(min|max|minimum|maximum|smallest|largest|lowest|highest)\b", re.I)
 _ONLY_A_NUMBER = re.compile(r"^[\s<>=~+\-−£%(]*\d[\d,.\s]*[%)\s]*$")
 
@@ -326,6 +327,12 @@ def _roles(
             _need(rows, [key])
         _words(spec.label, f"label of column {key!r}")
         specs.append(replace(spec, key=key, role=role))
+        numbers = any(finite(row.get(key)) for row in rows)
+        if role == "category" and numbers and {spec.unit.lower(), spec.label.lower()} & _COUNTED:
+            raise DisclosureError(
+                f"column {key!r} counts {spec.unit or spec.label.lower()}: declare it in "
+                "count_columns, not as a category"
+            )
         if role in ("text", "category"):
             for i, row in enumerate(rows):
                 _check_label(row[key], i, key, role)

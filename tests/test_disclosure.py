@@ -250,6 +250,11 @@ SMUGGLED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "not a finite number",
     ),
     "a fraction as a category": ({"n": 3.5}, {"category_columns": ("n",)}, "category"),
+    "a count as a category": (
+        {"n": 3},
+        {"columns": {"n": "Children"}, "category_columns": ("n",)},
+        "not as a category",
+    ),
     "rules of published data on records": (
         {"n": 3},
         {"count_columns": ("n",), "rules": ALREADY_PUBLISHED},
