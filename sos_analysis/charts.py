@@ -29,7 +29,8 @@ For the script:
 * in dark mode replace each colour named in ``dark`` in the JSON text before parsing it (an exact
   string replacement of ``"#12436D"`` and the like); draw again when the mode changes;
 * set ``layout.height`` to the height of the SVG that was shown, so that nothing moves;
-* leave the SVG alone where `.sos-canvas` is narrower than 544 px (34rem): the narrow drawing is better;
+* leave the SVG alone where `.sos-canvas` is narrower than 544 px (34rem): the narrow drawing is
+  better;
 * in print show the SVG and hide the Plotly layer.
 
 `css()` gives the rules the figure needs: colours of the series in light and dark, which SVG shows
