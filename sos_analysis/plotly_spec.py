@@ -346,7 +346,7 @@ def _event_study(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, An
         "annotations": [_measure(figure), *_adoption_note(figure)],
         "margin": {"t": 66},
         "showlegend": len(names) > 1,
-        "legend": {"y": -0.2, "yanchor": "top"},
+        "legend": {"x": 1, "xanchor": "right", "y": 1.12},
     }
 
 
