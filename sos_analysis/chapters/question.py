@@ -194,7 +194,7 @@ class _Chapter:
         margins = self.lead.cells.margins
         here = margins[margins["margin"] == "phase"].copy()
         here["when"] = here["phase"].map({"pre": "Before", "post": "After"}).astype(str)
-        here["who"] = here["role"].map({"pilot": "Pilots", "comparator": "Comparators"}).astype(str)
+        here["who"] = here["role"].map({"treated": "Pilots", "comparator": "Comparators"}).astype(str)
         here = here.sort_values(["who", "when"], ascending=False)
         columns: dict[str, Column] = {
             "who": Column("Group"),
@@ -245,7 +245,7 @@ class _Chapter:
                         "second": e.secondary or "none",
                         "crv3": crv3,
                         "crv1": crv1,
-                        "dof": e.n_cells,
+                        "dof": e.n_clusters - 1,
                     }
                 )
         d = self.decimals
@@ -293,7 +293,7 @@ class _Chapter:
             category_columns=("time",),
             estimates=("value", "low", "high", "band_low", "band_high"),
             authorities_column="treated",
-            residual_dof=self.lead.preferred.n_cells,
+            residual_dof=self.lead.preferred.n_clusters - 1,
             title="Differences year by year",
             caption="Year -1 is the last before embedding and the base. Intervals hold for one "
             "year at a time, the band for all years at once.",
@@ -380,7 +380,7 @@ class _Chapter:
                 lower="lower in pilots",
                 higher="higher in pilots",
             ),
-            residual_dof=self.lead.preferred.n_cells,
+            residual_dof=self.lead.preferred.n_clusters - 1,
         )
 
     def event_study(self) -> SafeFigure:
@@ -419,7 +419,7 @@ class _Chapter:
             ),
             columns={"treated": Column("Pilots seen")},
             authorities_column="treated",
-            residual_dof=self.lead.preferred.n_cells,
+            residual_dof=self.lead.preferred.n_clusters - 1,
         )
 
     def trend(self) -> SafeFigure:
@@ -427,7 +427,7 @@ class _Chapter:
         margins = self.lead.cells.margins
         here = margins[margins["margin"] == "calendar"].copy()
         here["series"] = (
-            here["role"].map({"pilot": "Pilots", "comparator": "Comparators"}).astype(str)
+            here["role"].map({"treated": "Pilots", "comparator": "Comparators"}).astype(str)
         )
         here["time"] = here["level"].astype(int)
         here = here.sort_values(["series", "time"])
@@ -510,10 +510,10 @@ class _Chapter:
         rate = 100 * share["y_sum"] / share["events"]
         change = {
             role: float(rate[(role, "post")] - rate[(role, "pre")])
-            for role in ("pilot", "comparator")
+            for role in ("treated", "comparator")
         }
         return check.denominator_stability(
-            change["pilot"], change["comparator"], "closed with no further action"
+            change["treated"], change["comparator"], "closed with no further action"
         )
 
     def _points(self) -> str:
