@@ -128,7 +128,6 @@ def matched(
     n = cells.frame["n"].to_numpy(np.int64)
     count = np.where(long.phase == DONUT, 0, n[long.row])
     ok = thin.parts(chosen, long, count, "outside the embedding donut")
-    count *= ok[long.group]
     stratum = strata(cells.frame, match_on)
     cem_weight = np.where(count > 0, 1.0, 0.0)
     if cem:
