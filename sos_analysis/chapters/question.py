@@ -194,7 +194,9 @@ class _Chapter:
         margins = self.lead.cells.margins
         here = margins[margins["margin"] == "phase"].copy()
         here["when"] = here["phase"].map({"pre": "Before", "post": "After"}).astype(str)
-        here["who"] = here["role"].map({"treated": "Pilots", "comparator": "Comparators"}).astype(str)
+        here["who"] = (
+            here["role"].map({"treated": "Pilots", "comparator": "Comparators"}).astype(str)
+        )
         here = here.sort_values(["who", "when"], ascending=False)
         columns: dict[str, Column] = {
             "who": Column("Group"),
