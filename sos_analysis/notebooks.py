@@ -8,9 +8,11 @@ elsewhere, and the last good one stays.
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,19 +94,27 @@ def check_parameters(template: Path, given: Mapping[str, Any]) -> None:
             )
 
 
-def _kernel_options() -> dict[str, Any]:
-    """On POSIX the kernel talks through a socket file: no port, and no warning about one."""
+@contextlib.contextmanager
+def _kernel_options() -> Iterator[dict[str, Any]]:
+    """On POSIX the kernel talks through socket files: no port, and no warning about one.
+
+    Each kernel gets a folder of its own: two in one folder would read each other's messages. It
+    is in the system's place for temporary files, as the path of a socket must be short.
+    """
     if os.name != "posix":
-        return {}
+        yield {}
+        return
     from jupyter_client.manager import AsyncKernelManager
 
-    class SocketFileKernelManager(AsyncKernelManager):  # type: ignore[misc]
-        """A kernel manager that never opens a TCP port."""
+    with tempfile.TemporaryDirectory(prefix="sos-", ignore_cleanup_errors=True) as folder:
 
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**{**options, "transport": "ipc"})
+        class SocketFileKernelManager(AsyncKernelManager):  # type: ignore[misc]
+            """A kernel manager that never opens a TCP port."""
 
-    return {"kernel_manager_class": SocketFileKernelManager}
+            def __init__(self, **options: Any) -> None:
+                super().__init__(**{**options, "transport": "ipc", "ip": f"{folder}/k"})
+
+        yield {"kernel_manager_class": SocketFileKernelManager}
 
 
 def run_notebook(
@@ -149,18 +159,19 @@ def run_notebook(
     temporary = output.with_name(f".{output.stem}.{os.getpid()}.tmp.ipynb")
     keep = failed or output.with_name(f"{output.stem}.failed.ipynb")
     try:
-        papermill.execute_notebook(
-            str(template),
-            str(temporary),
-            dict(parameters),
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            log_output=False,
-            execution_timeout=timeout,
-            cwd=str(template.parent),
-            **_kernel_options(),
-        )
+        with _kernel_options() as kernel:
+            papermill.execute_notebook(
+                str(template),
+                str(temporary),
+                dict(parameters),
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                log_output=False,
+                execution_timeout=timeout,
+                cwd=str(template.parent),
+                **kernel,
+            )
         notebook = nbformat.read(temporary, as_version=4)
         prepare(notebook, name=template.stem, origin=origin)
         nbformat.write(notebook, temporary)

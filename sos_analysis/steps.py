@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from sos_analysis.sources import file_hash
+from sos_analysis.sources import ROOT, file_hash
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 Status = Literal["ran", "cached", "failed", "skipped", "stopped"]
@@ -503,6 +503,9 @@ def worker_environment(folder: Path) -> dict[str, str]:
     environment = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environment.setdefault(name, "1")
+    # Steps and kernels use the package that runs the build, wherever they are started.
+    path = [str(ROOT), *filter(None, [environment.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(path)
     environment["PYTHONHASHSEED"] = "0"
     environment["PYTHONUNBUFFERED"] = "1"
     environment["PYTHONUTF8"] = "1"

@@ -136,6 +136,9 @@ def downloads(results: str, chapters: list[str], notebooks: str, out: str) -> An
 def book(out: str, work: str) -> Answer:
     """Build the pages; the site changes only if they are without a warning."""
     staging = Path(work)
+    made = staging / "_build" / "html"
+    # Pages that no longer exist must not linger; what was read stays, so this costs little.
+    shutil.rmtree(made, ignore_errors=True)
     staging.mkdir(parents=True, exist_ok=True)
     command = [
         *(sys.executable, "-c", "from jupyter_book.cli.main import main; main()"),
@@ -161,8 +164,9 @@ def book(out: str, work: str) -> Answer:
             warnings.append(text.replace(f"{ROOT}{os.sep}", ""))
         elif match := re.match(r"(reading sources|writing output)\.*\s*\[\s*(\d+)%\]", text):
             _progress(f"{match[1]} {match[2]} %")
-    made = staging / "_build" / "html"
     if process.wait() != 0 or not (made / "index.html").is_file():
+        # Sphinx would not warn again about pages that it keeps as read.
+        shutil.rmtree(staging, ignore_errors=True)
         first = warnings[0] if warnings else "see the log"
         raise SosError(f"{len(warnings)} warnings; the first: {first}")
     site = Path(out)
