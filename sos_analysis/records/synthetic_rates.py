@@ -130,38 +130,29 @@ def draw_plan(study: Study, seed: int) -> Plan:
     codes = authority_codes(settings.authorities)
     draw = _Draw(rng, len(codes), settings)
 
+    choices = calibration("choices")
     population = _population(rng, codes, {a.code for a in study.authorities})
     weight = population * np.exp(draw.spread("volume"))
     referrals = weight / weight.sum(axis=0) * england("referrals") * 1000.0
-
-    nfa_shock = draw.shock("nfa")
-    nfa = _solve(draw.between("nfa") + nfa_shock, england("nfa") / 100, referrals, _logistic)
-    partly = calibration("spread")["not_in_need"]["with_nfa"]
-    standard = draw.standard("not_in_need", correlated=partly, other=draw.last("nfa"))
-    swing = draw.between("not_in_need") + standard * draw.sd("not_in_need")
-    not_in_need = _solve(swing, england("not_in_need") / 100, referrals, _clipped(0.01, 0.60))
-    not_in_need = np.minimum(not_in_need, 0.93 - nfa)
+    nfa, not_in_need = _without_need(draw, referrals)
     need = referrals * (1.0 - nfa - not_in_need)
 
-    icpc = _share(referrals * np.exp(draw.spread("icpc")), england("icpc") * 1000, need, 0.6)
+    # Enquiries and conferences follow both the referrals and the children of an authority.
+    size = np.sqrt(referrals * population)
+    icpc = _share(size * np.exp(draw.spread("icpc")), england("icpc") * 1000, need, 0.6)
     conferences = icpc * need
-    enquired = calibration("choices")["conference"]
-    without_need = enquired["not_in_need_section47"] * not_in_need * referrals
-    rest = england("section47") * 1000 / (1 + enquired["second_section47"])
-    rest = rest - (conferences + without_need).sum(axis=0)
-    enquiries = _share(
-        (need - conferences) * np.exp(draw.spread("section47")), rest, need - conferences, 0.9
+    enquired = choices["conference"]
+    others = england("section47") * 1000 / (1 + enquired["second_section47"])
+    others -= (conferences + enquired["not_in_need_section47"] * not_in_need * referrals).sum(
+        axis=0
     )
-    care_spread = np.exp(draw.spread("care"))
-    care = _share(population * care_spread, england("care") * 1000, need, 0.4)
-    rereferral = np.exp(draw.spread("rereferral"))
-    rereferral *= (england("rereferral") / calibration("choices")["rereferral"]["reference"]) / (
-        np.average(rereferral, axis=0, weights=referrals)
-    )
-    escalation = np.exp(draw.spread("escalation"))
-    escalation /= np.average(escalation, axis=0, weights=referrals)
-    choices = calibration("choices")
-    target = np.full(len(YEARS), choices["kinship"]["wide"])
+    spread = np.exp(draw.spread("section47"))
+    section47 = _share(size * spread, others, need - conferences, 0.9)
+    spread = np.exp(draw.spread("care"))
+    care = _share(population * spread, england("care") * 1000, need, 0.4)
+    rereferral = _relative(np.exp(draw.spread("rereferral")), referrals)
+    rereferral *= england("rereferral") / choices["rereferral"]["reference"]
+    kinship = np.full(len(YEARS), choices["kinship"]["wide"])
     return Plan(
         codes=codes,
         population=np.rint(population),
@@ -169,18 +160,32 @@ def draw_plan(study: Study, seed: int) -> Plan:
         nfa=nfa,
         not_in_need=not_in_need,
         rereferral=rereferral,
-        section47=enquiries,
+        section47=section47,
         icpc=icpc,
         within45=_solve(draw.spread("within45"), england("within45") / 100, referrals, _logistic),
         care=care,
-        kinship=_solve(draw.spread("kinship"), target, care * need, _clipped(0.1, 0.8)),
-        escalation=escalation,
-        plan=england("plan")
-        / england("icpc")
-        / (1 + calibration("choices")["plan"]["second_in_case"]),
+        kinship=_solve(draw.spread("kinship"), kinship, care * need, _clipped(0.1, 0.8)),
+        escalation=_relative(np.exp(draw.spread("escalation")), referrals),
+        plan=england("plan") / england("icpc") / (1 + choices["plan"]["second_in_case"]),
         second_plan=england("second_plan") / 100,
         choices=choices,
     )
+
+
+def _without_need(draw: _Draw, referrals: Floats) -> tuple[Floats, Floats]:
+    """Shares of referrals with no further action and found not in need; their shocks offset."""
+    nfa = draw.between("nfa") + draw.shock("nfa")
+    nfa = _solve(nfa, england("nfa") / 100, referrals, _logistic)
+    partly = calibration("spread")["not_in_need"]["with_nfa"]
+    fading = draw.standard("not_in_need", correlated=partly, other=draw.last("nfa"))
+    swing = draw.between("not_in_need") + fading * draw.sd("not_in_need")
+    none = _solve(swing, england("not_in_need") / 100, referrals, _clipped(0.01, 0.60))
+    return nfa, np.minimum(none, 0.93 - nfa)
+
+
+def _relative(factor: Floats, weight: Floats) -> Floats:
+    """Factors whose weighted mean is 1 in every year."""
+    return factor / np.average(factor, axis=0, weights=weight)
 
 
 class _Draw:
