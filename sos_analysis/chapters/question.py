@@ -95,7 +95,7 @@ class _Chapter:
         self.unit = outcome.unit
         self.decimals = 1 if days or outcome.minimum_important_difference >= 2 else 2
         self.source = (
-            "Made-up data: synthetic extract of this project"
+            "Synthetic extract of this project"
             if self.made_up
             else "Individual records held by the Department for Education"
         )
@@ -149,13 +149,14 @@ class _Chapter:
             for name, e in (("original", found.original), ("preferred", found.preferred)):
                 key = f"{definition}.{name}"
                 where = f"sos_analysis.estimation.did.{name}"
-                note = f"{e.primary}; {e.ssc}"
-                finite_ends = all(map(math.isfinite, e.ci))
+                note = f"Interval: {_method(e)}; {e.ssc}"
+                ends = _interval(e)
+                finite_ends = all(map(math.isfinite, ends))
                 self.claim(
                     f"{key}.att",
                     self.shown(e.att),
                     self.unit,
-                    ends=self.pair(e.ci) if finite_ends else None,
+                    ends=self.pair(ends) if finite_ends else None,
                     decimals=self.decimals,
                     source=where,
                     note=note,
@@ -232,25 +233,24 @@ class _Chapter:
         rows = []
         for definition, found in self.fits.items():
             for name, e in (("Original's", found.original), ("Preferred", found.preferred)):
-                low, high = self.pair(e.ci)
+                low, high = self.pair(_interval(e))
                 crv1, crv3 = self.shown(e.se_crv1), self.shown(e.se_crv3)
                 rows.append(
                     {
                         "definition": definition.capitalize(),
                         "specification": name,
-                        "method": e.primary,
                         "value": self.shown(e.att),
                         "low": low,
                         "high": high,
-                        "p1": e.p_primary,
-                        "p2": e.p_secondary,
-                        "second": e.secondary or "none",
+                        "p1": e.p_secondary if name == "Original's" else e.p_primary,
+                        "p2": e.p_crv1 if name == "Original's" else e.p_secondary,
                         "crv3": crv3,
                         "crv1": crv1,
                         "dof": e.n_clusters - 1,
                     }
                 )
         d = self.decimals
+        preferred, original = self.lead.preferred, self.lead.original
         return safe_table(
             rows,
             columns={
@@ -259,10 +259,8 @@ class _Chapter:
                 "value": Column("Difference", self.unit, d, signed=True),
                 "low": Column("95% interval from", self.unit, d, signed=True),
                 "high": Column("to", self.unit, d, signed=True),
-                "method": Column("First method"),
-                "p1": Column("p, first method", "p", 3),
-                "second": Column("Second method"),
-                "p2": Column("p, second method", "p", 3),
+                "p1": Column("p, first", "p", 3),
+                "p2": Column("p, second", "p", 3),
                 "crv3": Column("SE, CRV3", self.unit, d + 1),
                 "crv1": Column("SE, CRV1", self.unit, d + 1),
             },
@@ -270,9 +268,11 @@ class _Chapter:
             residual_dof_column="dof",
             title="The difference between pilots and comparators",
             caption=(
-                "SE: standard error. The intervals and p-values are from the methods named, which "
-                "are made for few pilots. CRV1, the error the original reports, is too small with "
-                f"few pilots and stands here for comparison only. {self.lead.preferred.ssc}"
+                f"Preferred specification: interval and first p by {preferred.primary}, second p "
+                f"by {preferred.secondary}. Original's: interval and first p by {_method(original)}, "
+                f"second p by {original.primary}, as it was reported. SE: standard error. CRV1, "
+                "which the original reports, is too small with few pilots and stands here for "
+                "comparison only."
             ),
             source=self.source,
             origin=self.origin,
@@ -351,7 +351,7 @@ class _Chapter:
         rows = []
         for definition, found in self.fits.items():
             for name, e in (("preferred", found.preferred), ("original's", found.original)):
-                low, high = self.pair(e.ci)
+                low, high = self.pair(_interval(e))
                 rows.append(
                     {
                         "label": f"{definition.capitalize()} definition, {name} specification",
@@ -602,22 +602,22 @@ class _Chapter:
             made += finding_claims(f"{self.prefix}.published_size", found.finding("kinship.size"))
         for claim in made:
             self.claims[claim.id] = claim
-        text = f"{{{self.prefix}.published.statement}}"
+        text = f"<strong>Published evaluation.</strong> {{{self.prefix}.published.statement}}"
         if self.outcome.name == "kinship":
-            text += f" The size it gives is {{{self.prefix}.published_size.size}}."
+            text += f" The size given is a reduction of {{{self.prefix}.published_size.size:size}}."
         unknown = found.finding(self.outcome.name).unknown
         return f"{text} Not published where we could read it: {', '.join(unknown)}."
 
     def _companion(self) -> str:
         if self.words.public is not None:
-            return self.words.public
+            return f"<strong>Public statistics.</strong> {self.words.public}"
         from sos_analysis.chapters import public
 
         sentence = public.sentence("rereferral", self.chosen["public_data"])
         name = self.claim("companion", sentence, origin="public", source="public_statistics")
         return (
-            f"{{{name}}} That figure counts every re-referral within 12 months, by authority and "
-            "year; it is not the outcome of this chapter."
+            f"<strong>Public statistics.</strong> {{{name}}} That figure counts every re-referral "
+            "within 12 months, by authority and year; it is not the outcome of this chapter."
         )
 
     def _rule_out(self, found: Verdict | None, e: Estimate) -> str:
@@ -673,6 +673,19 @@ class _Chapter:
             prose=prose,
             hashes=self.hashes,
         )
+
+
+def _bootstrapped(e: Estimate) -> bool:
+    """The original's specification reports CRV1; a bare CRV1 interval is never shown."""
+    return e.specification == "original" and all(map(math.isfinite, e.ci_secondary))
+
+
+def _interval(e: Estimate) -> tuple[float, float]:
+    return e.ci_secondary if _bootstrapped(e) else e.ci
+
+
+def _method(e: Estimate) -> str:
+    return e.secondary if _bootstrapped(e) else e.primary
 
 
 def _parameter(value: Any) -> str:
