@@ -169,7 +169,7 @@ def wcr_joint(
     drawn = _wald(moved, residual)
     seen = _wald(result.beta[None, :q], (result.scores @ result.bread[:, :q])[None])[0]
     count = int(np.count_nonzero(drawn >= seen * (1 - TIE)))
-    p = count / len(drawn) if exact else (1 + count) / (1 + len(drawn))
+    p = max(count, 1) / len(drawn) if exact else (1 + count) / (1 + len(drawn))
     return float(seen), p, exact
 
 

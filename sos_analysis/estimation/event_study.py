@@ -15,7 +15,7 @@ import numpy as np
 from .bootstrap import wcr_joint
 from .did import preferred_grams
 from .frames import COLLINEAR, CellTable, Floats, FrameError, cell_table, independent
-from .grams import Grams, crv1, crv3, fit
+from .grams import crv1, crv3, fit
 from .permutation import Series, SlotSeries, slot_design, slot_joint
 
 if TYPE_CHECKING:
@@ -262,6 +262,3 @@ def _residual_gram(slot: np.ndarray, period: np.ndarray, w: Floats, x: Floats) -
     gram[noise] = 0.0
     gram[:, noise] = 0.0
     return np.asarray(gram)
-
-
-__all__ = ["BAND_DRAWS", "EventStudy", "Grams", "event_study"]

@@ -34,7 +34,7 @@ class Inversion:
         The same five numbers for the data.
     sampled : bool
         True if draws are a random sample and the data are not among them: then p is
-        (1 + count) / (1 + B). False if all possible draws were enumerated: count / B.
+        (1 + count) / (1 + B). False if all possible draws were enumerated: count / B, at least 1/B.
     """
 
     a: Floats
@@ -61,7 +61,8 @@ class Inversion:
         count = int(np.count_nonzero(drawn >= seen * (1 - TIE)))
         if self.sampled:
             return (1 + count) / (1 + len(self.a))
-        return count / len(self.a)
+        # Jackknifed scores leave the data outside the enumerated draws; p is never below one draw.
+        return max(count, 1) / len(self.a)
 
     @property
     def smallest(self) -> float:
