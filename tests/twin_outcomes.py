@@ -28,6 +28,7 @@ KIN = {"Q1", "U1", "U2", "U3"}
 LEGACY_KIN = {"F1", "F4"}
 KIN_EXITS = {"E43", "E44", "E45", "E47", "E13", "E4A", "E4"}
 SHORT_BREAKS = {"V3", "V4"}
+IN_NEED = {"RC1", "RC2", "RC3", "RC4", "RC5", "RC6", "RC7"}
 
 ETHNIC = {
     **dict.fromkeys(["WBRI", "WIRI", "WOTH", "WIRT", "WROM"], "White"),
@@ -50,6 +51,7 @@ COVARIATES = (
     "low_income",
     "previous_cpp",
     "uasc",
+    "elevated_risk",
 )
 
 
@@ -102,6 +104,42 @@ def working_days(start: Day, end: Day) -> int:
     return sum(1 for day in days if day.weekday() < 5 and day not in HOLIDAYS)
 
 
+def nearest(weekday: int, to: Day) -> Day:
+    return next(
+        to + dt.timedelta(n)
+        for n in (0, 1, -1, 2, -2, 3, -3)
+        if (to + dt.timedelta(n)).weekday() == weekday
+    )
+
+
+def school_holidays(year: int) -> list[Day]:
+    """Saturdays on which school holidays begin, by the approximation the documents state."""
+    easters = [easter(year) - dt.timedelta(n) for n in (1, 8, 15)]
+    whitsun = min(day for day in bank_holidays(year) if day >= Day(year, 5, 25))
+    weeks = [nearest(0, Day(year, 2, 15)), nearest(0, Day(year, 10, 25))]
+    return [
+        *(monday - dt.timedelta(2) for monday in weeks),
+        min(easters, key=lambda day: abs((day - Day(year, 3, 31)).days)),
+        max(day for n in range(7) if (day := whitsun - dt.timedelta(n)).weekday() == 5),
+        nearest(5, Day(year, 7, 23)),
+        max(day for n in range(7) if (day := Day(year, 12, 23) - dt.timedelta(n)).weekday() == 5),
+    ]
+
+
+def risky() -> frozenset[Day]:
+    """The day after a bank holiday (on its own date too, if that is a weekend), and the five
+    days before a school holiday."""
+    found = {day + dt.timedelta(1) for day in HOLIDAYS}
+    for year in range(2007, 2021):
+        found |= {Day(year, *md) + dt.timedelta(1) for md in ((1, 1), (12, 25), (12, 26))}
+        for start in school_holidays(year):
+            found |= {start - dt.timedelta(n) for n in range(1, 6)}
+    return frozenset(found)
+
+
+RISKY = risky()
+
+
 # --- reading -------------------------------------------------------------------------------------
 def rows_of(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
@@ -135,30 +173,43 @@ def truth(value: Any) -> bool | None:
 
 @dataclass
 class Child:
-    dobs: list[Day] = field(default_factory=list)  # in order of return
+    dobs: list[Day] = field(default_factory=list)
     expected: list[Day] = field(default_factory=list)
-    care_dobs: list[Day] = field(default_factory=list)
+    months: list[Day] = field(default_factory=list)  # only year and month are stated
     sexes: list[str] = field(default_factory=list)
-    care_sexes: list[str] = field(default_factory=list)
     ethnicities: list[str] = field(default_factory=list)
-    care_ethnicities: list[str] = field(default_factory=list)
     disabled: list[bool] = field(default_factory=list)
     poor: list[bool] = field(default_factory=list)
     asylum: list[bool] = field(default_factory=list)
 
     @property
     def dob(self) -> Day | None:
-        for stated in (self.dobs, self.expected, self.care_dobs):
+        """What most rows state (the definitions leave this open); of equals the earliest."""
+        for stated in (self.dobs, self.expected, self.months):
             if stated:
-                return stated[-1]
+                return min(stated, key=lambda day: (-stated.count(day), day))
         return None
+
+    @property
+    def sex(self) -> str:
+        male, female = self.sexes.count("male"), self.sexes.count("female")
+        return "unknown" if male == female else "male" if male > female else "female"
+
+    @property
+    def ethnicity(self) -> str:
+        """What most rows state; 'Unclassified' only where no row states a group."""
+        groups = list(dict.fromkeys(ETHNIC.values()))
+        stated = [e for e in self.ethnicities if e != "Unclassified"] or self.ethnicities
+        if not stated:
+            return "missing"
+        return min(stated, key=lambda e: (-stated.count(e), groups.index(e)))
 
 
 @dataclass
 class Referral:
     flags: list[bool] = field(default_factory=list)
     closures: list[tuple[int, Day]] = field(default_factory=list)  # (return, date)
-    reasons: list[tuple[int, str]] = field(default_factory=list)
+    reasons: list[tuple[int, Day, str]] = field(default_factory=list)  # return, date, reason
     marks: list[bool] = field(default_factory=list)
     plan: bool = False
     icpc: bool = False
@@ -174,7 +225,7 @@ class Referral:
 
     @property
     def reason(self) -> str | None:
-        return max(self.reasons)[1] if self.reasons else None
+        return max(self.reasons)[2] if self.reasons else None
 
 
 @dataclass
@@ -224,7 +275,8 @@ def read(folder: Path, authorities: Iterable[str] | None = None) -> Extract:
         if row.get("CIN_CINClosureDate"):
             referral.closures.append((year, row["CIN_CINClosureDate"]))
         if row.get("CIN_ReasonForClosure"):
-            referral.reasons.append((year, row["CIN_ReasonForClosure"].upper()))
+            closed = row.get("CIN_CINClosureDate") or Day.min
+            referral.reasons.append((year, closed, row["CIN_ReasonForClosure"].upper()))
         for name in ("CIN_AnyPoint", "CIN_Started", "CIN_Ended", "CIN_CINAt31March"):
             mark = truth(row.get(name))
             if mark is not None:
@@ -276,8 +328,10 @@ def read(folder: Path, authorities: Iterable[str] | None = None) -> Extract:
 def _child(child: Child, row: Mapping[str, Any]) -> None:
     if row.get("CIN_DOB"):
         child.dobs.append(row["CIN_DOB"])
-    if row.get("CIN_ExpectedDOB"):
+    elif row.get("CIN_ExpectedDOB"):
         child.expected.append(row["CIN_ExpectedDOB"])
+    elif row.get("CIN_YearOfBirth") and row.get("CIN_MonthOfBirth"):
+        child.months.append(Day(int(row["CIN_YearOfBirth"]), int(row["CIN_MonthOfBirth"]), 15))
     sex = {"1": "male", "2": "female"}.get(str(row.get("CIN_Gender")))
     if sex:
         child.sexes.append(sex)
@@ -295,13 +349,13 @@ def _child(child: Child, row: Mapping[str, Any]) -> None:
 
 def _care_child(child: Child, row: Mapping[str, Any]) -> None:
     if row.get("dob_Year") and row.get("dob_Month"):
-        child.care_dobs.append(Day(int(row["dob_Year"]), int(row["dob_Month"]), 1))
+        child.months.append(Day(int(row["dob_Year"]), int(row["dob_Month"]), 15))
     sex = {"1": "male", "2": "female"}.get(str(row.get("SEX")))
     if sex:
-        child.care_sexes.append(sex)
+        child.sexes.append(sex)
     ethnicity = ETHNIC.get(str(row.get("ethnic_or") or "").upper())
     if ethnicity:
-        child.care_ethnicities.append(ethnicity)
+        child.ethnicities.append(ethnicity)
     if truth(row.get("uasc_status")) is not None:
         child.asylum.append(bool(truth(row["uasc_status"])))
 
@@ -357,7 +411,7 @@ def state(referral: Referral) -> str:
         return "cin"
     if referral.flag or referral.reason == "RC8":
         return "nfa"
-    if referral.closure is None or referral.reason is not None:
+    if referral.closure is None or referral.reason in IN_NEED:
         return "cin"
     return "neither"
 
@@ -413,7 +467,10 @@ def events(
         "rereferral_all": _every_referral,
     }[outcome](extract, outcome, options)
     for event in found:
-        event.update(covariates(extract, (event["la"], event["child_id"]), event["event_date"]))
+        key, day = (event["la"], event["child_id"]), event["event_date"]
+        event.update(covariates(extract, key, day))
+        # Judged by the day of the referral where the event follows from one.
+        event["elevated_risk"] = "yes" if event.pop("risk_date", day) in RISKY else "no"
     return found
 
 
@@ -476,21 +533,19 @@ def _after_nfa(extract: Extract, outcome: str, options: Options) -> list[dict[st
     window = SIX_MONTHS if outcome == "rereferral" else ESCALATION
     found = []
     for key, referrals in extract.referrals.items():
-        nfa_dates = {
-            referral.closure or day
-            for day, referral in _valid(referrals)
-            if is_nfa(referral, options)
-        }
+        nfa_dates: dict[Day, list[Day]] = defaultdict(list)
+        for referred, referral in _valid(referrals):
+            if is_nfa(referral, options):
+                nfa_dates[referral.closure or referred].append(referred)
         for day in nfa_dates:
             last = day + dt.timedelta(window)
             if last >= RECORDS_TO or not in_age(_dob(extract, key), day):
                 continue
             later = sorted(d for d in referrals if 0 < (d - day).days <= SIX_MONTHS)
-            if outcome == "rereferral":
-                found.append(_event(key, day, last, int(bool(later))))
-                continue
-            if not later:
-                found.append(_event(key, day, last, 0))
+            event = _event(key, day, last, int(bool(later)))
+            event["risk_date"] = min(nfa_dates[day])
+            if outcome == "rereferral" or not later:
+                found.append(event)
                 continue
             second = later[0] if options["second_referral"] == "first" else later[-1]
             starts = set(extract.plans.get(key, ()))
@@ -500,8 +555,8 @@ def _after_nfa(extract: Extract, outcome: str, options: Options) -> list[dict[st
                     starts.add(period.start)
             if options["prior_start"] == "drop" and any(day < s < second for s in starts):
                 continue
-            y = any(0 <= (s - second).days <= HALF_YEAR for s in starts)
-            found.append(_event(key, day, last, int(y)))
+            event["y"] = int(any(0 <= (s - second).days <= HALF_YEAR for s in starts))
+            found.append(event)
     return found
 
 
@@ -584,19 +639,16 @@ def covariates(extract: Extract, key: Key, day: Day) -> dict[str, Any]:
         band = "0-4" if age <= 4 else "5-12" if age <= 12 else "13-17"
         phase = "none" if age <= 4 else "primary" if age <= 11 else "secondary"
 
-    def last(*sources: list[str], default: str) -> str:
-        return next((stated[-1] for stated in sources if stated), default)
-
-    if child.poor:
-        low_income = "yes" if any(child.poor) else "no"
+    if phase == "none":
+        low_income = "under school age"
     else:
-        low_income = "under school age" if phase == "none" else "missing"
+        low_income = "missing" if not child.poor else "yes" if any(child.poor) else "no"
     before = any(start < day for start in extract.plans.get(key, ()))
     counted = any(n > 0 and start <= day for start, n in extract.earlier_plans.get(key, ()))
     return {
-        "sex": last(child.sexes, child.care_sexes, default="unknown"),
+        "sex": child.sex,
         "age_band": band,
-        "ethnicity": last(child.ethnicities, child.care_ethnicities, default="missing"),
+        "ethnicity": child.ethnicity,
         "school_phase": phase,
         "disabled": "missing" if not child.disabled else "yes" if any(child.disabled) else "no",
         "low_income": low_income,
