@@ -47,7 +47,7 @@ STARTS = ("S", "L", "P", "T", "B", "U")
 _L = {code: i for i, code in enumerate(LEGAL)}
 _P = {code: i for i, code in enumerate(PLACEMENTS)}
 _R = {code: i for i, code in enumerate(REASONS)}
-# Placements before they are coded by date; codes that never changed are negative.
+# Kinds of foster home, coded by date at the end; above every position in PLACEMENTS.
 _KIN, _FOSTER = 100, 101
 
 PLACEMENT_CHANGE = day_number(date(2015, 4, 1))

@@ -24,7 +24,6 @@ Small = npt.NDArray[np.int8]
 START = day_number(date(YEARS[0] - 1, 4, 1))
 END = year_end(YEARS[-1])
 ADULT = 6574  # days to the 18th birthday
-SCHOOL_YEARS = 365.25
 
 # What a referral comes to.
 NFA, NOT_IN_NEED, NEED = 0, 1, 2

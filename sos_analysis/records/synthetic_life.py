@@ -6,7 +6,8 @@ again: re-referrals are chains, not labels. An authority's cases are drawn gener
 each in a few array operations.
 
 Planted effects act through potential outcomes that share one random number (``u < p`` against
-``u < p + effect``), so that nothing else about a case depends on whether an effect is planted.
+``u < p + effect``). An effect on kinship changes placements and reasons for leaving care alone;
+other effects move what follows, and with it the later referrals of the authority's children.
 """
 
 from __future__ import annotations
@@ -130,7 +131,11 @@ class _Generation:
         self._close_nfa(rows, np.flatnonzero(rows["kind"] == NFA), at)
         self._close_not_in_need(rows, np.flatnonzero(rows["kind"] == NOT_IN_NEED))
         need = np.flatnonzero(rows["kind"] == NEED)
-        carried = None if inherited is None else inherited[need]
+        carried = None
+        if inherited is not None:
+            # Only a child in need case can escalate, so it carries the effect for the others too.
+            likely = 1 - self.rates.nfa[at[need]] - self.rates.not_in_need[at[need]]
+            carried = inherited[need] / np.maximum(likely, 0.2)
         for name, values in self.need.draw(
             child[need], referral[need], at[need], band[need], rows["assessed_end"][need], carried
         ).items():

@@ -24,6 +24,7 @@ from sos_analysis.records.synthetic_case import (
     POLICE,
     VOLUNTARY,
     WITH_KIN,
+    WITH_PARENTS,
     Bools,
     Children,
     Effects,
@@ -184,8 +185,13 @@ class NeedCases:
         route = np.where(asylum | ((route == JUSTICE) & (age < 3652)), VOLUNTARY, route)
         route = np.where(breaks[who], BREAKS, route)
         order = self._orders(route, left, u[3], u[4], asylum)
+        # No order is sought for those who are almost grown up.
+        sought = (route == INTERIM) | (route == FULL) | (route == EMERGENCY)
+        route = np.where(sought & ~happened(order), VOLUNTARY, route)
         kin, before = self._kinship(band[who], begun.astype(np.int64), order, u[5], u[6], asylum)
-        length = self._length(route, order, kin, left, age, u[7])
+        # The stay is as long as it would have been: the effect changes where a child lives, and
+        # nothing that comes after.
+        length = self._length(route, order, before, left, age, u[7])
         row["care"], row["care_end"], row["order"] = (
             np.full(n, NEVER, dtype=np.int64) for _ in range(3)
         )
@@ -228,6 +234,9 @@ class NeedCases:
         kind = np.where(ordered, WITH_KIN + category(v, own["types"]), WITH_KIN)
         before = np.where(u < chance, kind, NO_KIN)
         after = np.where(u < np.clip(chance + effect, 0, 1), kind, NO_KIN)
+        # A stay that lasts longer than a year cannot have ended with the family within it.
+        gained = (before == NO_KIN) & (after == LEFT_TO_FAMILY)
+        after = np.where(gained, WITH_PARENTS, after)
         return after.astype(np.int8), before.astype(np.int8)
 
     def _length(

@@ -1,7 +1,8 @@
 """The truth planted in made-up records: potential outcomes, kept apart from the extract.
 
-For each event of a pilot after embedding two values are stored: what was recorded (``y1``) and what
-would have been without the planted effect (``y0``). True effects are means of their differences.
+For each event of a pilot after embedding whose window the data cover, two values are stored: what
+was recorded (``y1``) and what would have been without the planted effect (``y0``). True effects are
+means of their differences.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import pyarrow.parquet as pq
 
 from sos_analysis.records.synthetic_case import (
     BREAKS,
-    END,
     NEED,
     NFA,
     NO_KIN,
@@ -27,7 +27,7 @@ from sos_analysis.records.synthetic_case import (
     Effects,
     happened,
 )
-from sos_analysis.records.synthetic_days import NEVER
+from sos_analysis.records.synthetic_days import NEVER, day_number
 from sos_analysis.study import Study
 
 DEFINITIONS = ("original", "strict")
@@ -92,11 +92,11 @@ def _event(case: Any, day: Any, before: Any, after: Any) -> dict[str, Any]:
 def _kinship(cases: Cases, definition: str) -> dict[str, Any]:
     """Periods of care that begin under a care order, or get one within a year while they last.
 
-    Their first year ends before the data do. ``original`` counts any family arrangement, ``strict``
-    placements with relatives or friends alone.
+    ``original`` counts any family arrangement, ``strict`` placements with relatives or friends
+    alone.
     """
     counted = happened(cases.care) & (cases.order < _YEAR) & (cases.route != BREAKS)
-    counted &= (cases.care + _YEAR < END) & (cases.order < cases.care_end - cases.care)
+    counted &= cases.order < cases.care_end - cases.care
     case = np.flatnonzero(counted)
     both = (cases.kin_before, cases.kin)
     y0, y1 = (kin != NO_KIN if definition == "original" else kin == WITH_KIN for kin in both)
@@ -142,7 +142,9 @@ class Truth:
         events: Mapping[str, npt.NDArray[Any]],
         child_id: Any,
     ) -> None:
-        keep = (events["date"] > effects.end) & (events["date"] <= END)
+        about = self.study.outcome(outcome)
+        seen = events["date"] + about.censor_days < day_number(about.censor_date)
+        keep = (events["date"] > effects.end) & seen
         n = int(keep.sum())
         days = events["date"][keep].astype(np.int32)
         self._parts.append(
