@@ -269,10 +269,10 @@ class _Chapter:
             title="The difference between pilots and comparators",
             caption=(
                 f"Preferred specification: interval and first p by {preferred.primary}, second p "
-                f"by {preferred.secondary}. Original's: interval and first p by {_method(original)}, "
-                f"second p by {original.primary}, as it was reported. SE: standard error. CRV1, "
-                "which the original reports, is too small with few pilots and stands here for "
-                "comparison only."
+                f"by {preferred.secondary}. Original's: interval and first p by "
+                f"{_method(original)}, second p by {original.primary}, as it was reported. SE: "
+                "standard error. CRV1, which the original reports, is too small with few pilots "
+                "and stands here for comparison only."
             ),
             source=self.source,
             origin=self.origin,
