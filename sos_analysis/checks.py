@@ -220,9 +220,18 @@ def balance(before: float, after: float) -> CheckResult:
 
 
 def leave_one_out(
-    estimate: float, estimates: Sequence[float], unit: str, decimals: int = 1
+    estimate: float,
+    estimates: Sequence[float],
+    unit: str,
+    decimals: int = 1,
+    *,
+    half_width: float | None = None,
 ) -> CheckResult:
     """Does the estimate keep its sign and half its size when any one pilot is left out?
+
+    An estimate near zero changes sign at the slightest push. So a result is steady too where no
+    pilot moves it by more than half of `half_width`, half the length of its 95 % interval
+    (domain rule).
 
     No pilot is named: a leave-one-out estimate can point at the authority that was left out.
     """
@@ -231,12 +240,15 @@ def leave_one_out(
         raise SosError("leave_one_out: give two or more finite estimates")
     low, high = min(values), max(values)
     # A swing of more than half the estimate, or a change of sign, hangs on one authority.
-    steady = all(v * estimate > 0 and abs(v) >= abs(estimate) / 2 for v in values)
-    words = (
-        "keeps its direction and at least half its size"
-        if steady
-        else "changes direction or loses more than half its size"
-    )
+    kept = all(v * estimate > 0 and abs(v) >= abs(estimate) / 2 for v in values)
+    moved = max(abs(v - estimate) for v in values)
+    steady = kept or (half_width is not None and moved <= half_width / 2)
+    if kept:
+        words = "keeps its direction and at least half its size"
+    elif steady:
+        words = "moves by less than a quarter of the length of its interval"
+    else:
+        words = "changes direction or loses more than half its size"
     return CheckResult(
         "leave_one_out",
         "Does the result hang on one authority?",

@@ -98,7 +98,7 @@ class _Companion:
             years["last_year"],
             years["post_from"],
         )
-        self.source = "Department for Education, Children in need; our analysis"
+        self.source = "Children in need, by authority and year; our analysis"
         self.place = f"England, authorities, years ending 31 March {self.first} to {self.last}"
         self.checks = {o.id: self._checks(o) for o in found.outcomes}
         self.verdicts = {o.id: self._verdict(o) for o in found.outcomes}
@@ -115,7 +115,7 @@ class _Companion:
                 events.joint_p, len(events.joint_years), largest=max(early), unit="per 100"
             ),
             check.agreement(e.p_primary, e.p_secondary, e.primary, e.secondary),
-            check.leave_one_out(e.att, e.left_out, "per 100"),
+            check.leave_one_out(e.att, e.left_out, "per 100", half_width=(e.ci[1] - e.ci[0]) / 2),
             check.completeness(there, "yearly figures of authorities"),
         )
 
@@ -444,7 +444,7 @@ class _Companion:
     def prose(self) -> dict[str, str]:
         """Sentences with places for claims."""
         shorts = [(SPOKEN[o.id][0], o) for o in self.found.outcomes]
-        answers = " ".join(
+        answers = "<br>".join(
             f"<strong>{o.short_label}.</strong> {{public.{s}.sentence}} The difference is "
             f"{{public.{s}.att:full}}."
             for s, o in shorts
