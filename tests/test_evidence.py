@@ -439,9 +439,11 @@ CHECKS: list[tuple[Callable[[], CheckResult], str, str]] = [
      "size (from −9.5 to −4.0 per 100; −8.0 with all)."),
     # Near zero: a change of sign inside a wide interval is no fault; one beyond it is.
     (lambda: checks.leave_one_out(-0.4, [-1.1, 1.0], "per 100", half_width=3.8), "pass",
-     "moves by less than a quarter of the length of its interval"),
+     "Leaving out one pilot at a time, the estimate moves by less than a quarter of the length of "
+     "its interval (from −1.1 to 1.0 per 100; −0.4 with all)."),
     (lambda: checks.leave_one_out(-0.4, [-1.1, 1.6], "per 100", half_width=3.8), "fail",
-     "changes direction"),
+     "Leaving out one pilot at a time, the estimate changes direction or loses more than half "
+     "its size (from −1.1 to 1.6 per 100; −0.4 with all)."),
     (lambda: checks.leave_one_out(-8.0, [-7.0, -3.9], "per 100"), "fail",
      "Leaving out one pilot at a time, the estimate changes direction or loses more than half "
      "its size (from −7.0 to −3.9 per 100; −8.0 with all)."),
