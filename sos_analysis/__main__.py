@@ -162,12 +162,12 @@ def _check_extract(arguments: argparse.Namespace) -> int:
 
 
 def _fetch_public(arguments: argparse.Namespace) -> int:
-    from sos_analysis.records.public_statistics import fetch
+    from sos_analysis.records.public_statistics import fetch_public
     from sos_analysis.workspace import DATA
 
     quiet = arguments.quiet
     folder = Path(arguments.out) if arguments.out else DATA / "public"
-    fetch(folder, progress=(lambda text: None) if quiet else print)
+    fetch_public(folder, progress=(lambda text: None) if quiet else print)
     print(f"public statistics: {folder}")
     return 0
 

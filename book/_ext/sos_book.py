@@ -89,6 +89,8 @@ def _load(app: Sphinx) -> None:
 
 # --- banner -----------------------------------------------------------------------------------
 
+# The kind that needs most care first.
+_ORDER = ("synthetic", "restricted", "published", "public", "design", "programme")
 _BANNERS = {
     "synthetic": (
         "Made-up data",
@@ -132,8 +134,8 @@ def page_origin(app: Sphinx, pagename: str) -> str:
     if name != pagename and name in bundle.chapters:
         return bundle.chapters[name].origin
     origin = str(app.env.metadata.get(pagename, {}).get("origin", ""))
-    names = sorted(origin.split())
-    unknown = [n for n in names if n not in ORIGINS]
+    names = [name for name in _ORDER if name in origin.split()]
+    unknown = [n for n in origin.split() if n not in ORIGINS]
     if unknown or (not names and pagename in app.env.found_docs):
         wrong = f"origin {unknown[0]!r} is unknown" if unknown else "the front matter has no origin"
         logger.warning(f"{wrong}; allowed: {', '.join(ORIGINS)}", location=pagename, type="sos")
@@ -144,9 +146,7 @@ def banner(origin: str) -> str:
     """What the numbers of a page are, for its top."""
     key = origin
     if key not in _BANNERS:
-        # Of several kinds, the one that needs most care.
-        order = ("synthetic", "restricted", "public", "published", "design", "programme")
-        key = next((o for o in order if o in origin.split()), "")
+        key = next((o for o in _ORDER if o in origin.split()), "")
         key = "design" if key == "programme" else key
     title, text = _BANNERS[key]
     kind = key.replace(" ", "-") or "none"

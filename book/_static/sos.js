@@ -6,7 +6,6 @@
 
   var root = document.documentElement;
   var library = null;
-  var narrow = 480;
 
   function base() {
     return root.dataset.content_root || root.dataset.contentRoot || "./";
@@ -45,10 +44,16 @@
     });
   }
 
+  // Where the style sheet shows the narrow picture, it is better than a squeezed chart.
+  function isNarrow(figure) {
+    var svg = figure.querySelector("svg.sos-svg-narrow");
+    return Boolean(svg) && getComputedStyle(svg).display !== "none";
+  }
+
   function draw(figure) {
     var canvas = figure.querySelector(".sos-canvas");
     var plot = figure.querySelector(".sos-plot");
-    if (!canvas || !plot || canvas.clientWidth < narrow) { return Promise.resolve(); }
+    if (!canvas || !plot || isNarrow(figure)) { return Promise.resolve(); }
     return load().then(function (Plotly) {
       var spec = specification(figure);
       var picture = shownPicture(figure);
@@ -73,8 +78,11 @@
     delete figure.dataset.drawn;
   }
 
+  var seen = new WeakSet();
+
   function again() {
-    document.querySelectorAll("figure.sos-figure[data-drawn]").forEach(function (figure) {
+    document.querySelectorAll("figure.sos-figure").forEach(function (figure) {
+      if (!seen.has(figure)) { return; }
       undraw(figure);
       draw(figure);
     });
@@ -89,6 +97,7 @@
       entries.forEach(function (entry) {
         if (entry.isIntersecting) {
           watcher.unobserve(entry.target);
+          seen.add(entry.target);
           draw(entry.target);
         }
       });
