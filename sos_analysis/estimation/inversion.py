@@ -80,7 +80,7 @@ class Inversion:
         step = float(np.sqrt(variance[0])) / abs(self.observed[1])
         if not np.isfinite(step) or step <= 0:
             return (float("nan"), float("nan"))
-        # p is a fraction of draws and may equal 1 - level, which then rejects whatever the rounding.
+        # p, a fraction of draws, may equal 1 - level: that rejects, whatever the rounding.
         alpha = 1 - level + 1e-12
         low, high = (self._border(centre, sign * step, alpha) for sign in (-1.0, 1.0))
         return (low, high)
