@@ -6,8 +6,9 @@ again: re-referrals are chains, not labels. An authority's cases are drawn gener
 each in a few array operations.
 
 Planted effects act through potential outcomes that share one random number (``u < p`` against
-``u < p + effect``). An effect on kinship changes placements and reasons for leaving care alone;
-other effects move what follows, and with it the later referrals of the authority's children.
+``u < p + effect``; for kinship, arrangements are turned by count). An effect on kinship changes
+placements and reasons for leaving care alone; other effects move what follows, and with it the
+later referrals of the authority's children.
 """
 
 from __future__ import annotations
