@@ -1,6 +1,6 @@
 """``python -m sos_analysis``: few verbs, plain errors.
 
-Exit status: 0 all is well; 1 something was found wrong, or a step failed; 2 the request itself
+Exit status: 0 all is well; 1 a step failed, or a number on a page is wrong; 2 the request itself
 was wrong (one line on standard error says what, and what is allowed); 130 stopped.
 """
 
@@ -153,12 +153,22 @@ def _check_extract(arguments: argparse.Namespace) -> int:
         raise SosError(f"no folder {folder}; give the folder that holds the extract's files")
     with open_extract(folder) as records:
         for name, table in records.tables.items():
-            print(f"{name:<14} {int(table.count().execute()):>12,} rows".replace(",", " "))
+            print(f"{name:<14} {_spaced(table.count().execute()):>12} rows")
         problems = list(records.problems)
     for problem in problems:
-        print(f"problem: {problem}")
-    print(f"{len(problems)} problems" if problems else "no problem found")
-    return 1 if problems else 0
+        where = f"{problem.table}.{problem.field}" if problem.field else problem.table
+        print(
+            f"{problem.severity:<8}{where}: {problem.message} ({_spaced(problem.count)}); "
+            f"{problem.remedy}"
+        )
+    # What makes an extract unusable is an error before this point; these are dealt with as said.
+    kinds = len(problems)
+    print(f"usable; {kinds or 'no'} kind{'' if kinds == 1 else 's'} of recording problem")
+    return 0
+
+
+def _spaced(count: int) -> str:
+    return f"{int(count):,}".replace(",", " ")
 
 
 def _fetch_public(arguments: argparse.Namespace) -> int:

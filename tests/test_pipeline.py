@@ -1,0 +1,230 @@
+"""The build as a whole: what runs, what does not, what it says, and plain errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import SCALE, sos
+
+pytestmark = pytest.mark.xdist_group("site")
+
+
+def statuses(log: str) -> dict[str, str]:
+    """Step to status, read from what the build prints."""
+    lines = re.findall(r"^(ran|cached|failed|skipped) +[\d.]+ s  ([^:\n]+)", log, re.MULTILINE)
+    return {name: status for status, name in lines}
+
+
+def test_a_second_build_does_nothing_in_under_three_seconds(built_site):
+    best = 99.0
+    for _ in range(3):  # the machine may be busy with other tests
+        started = time.perf_counter()
+        again = built_site.run("build", "--scale", SCALE)
+        best = min(best, time.perf_counter() - started)
+    assert again.returncode == 0, again.stdout + again.stderr
+    found = statuses(again.stdout)
+    assert len(found) >= 17
+    assert set(found.values()) == {"cached"}, again.stdout
+    assert "nothing has changed" in again.stdout
+    assert again.stdout.splitlines()[-1].endswith("index.html")
+    assert best < 3.0, f"{best:.1f} s"
+    quiet = built_site.run("build", "--scale", SCALE, "--quiet")
+    assert quiet.stdout.count("\n") == 1, "only where the result lies"
+
+
+def test_the_package_is_light_to_import():
+    """Heavy libraries load where they are used; half a second is the promise, of a warm start."""
+    script = (
+        "import time, sys; t = time.perf_counter(); import sos_analysis, sos_analysis.pipeline;"
+        "print(time.perf_counter() - t);"
+        "print([m for m in ('pandas', 'ibis', 'duckdb', 'plotly', 'statsmodels', 'scipy',"
+        " 'linearmodels', 'papermill', 'pyarrow') if m in sys.modules])"
+    )
+    made = [
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    assert made[0].stdout.splitlines()[1] == "[]"
+    assert min(float(m.stdout.splitlines()[0]) for m in made) < 0.5
+
+
+def test_words_rebuild_pages_alone(built_site):
+    page = built_site.root / "book" / "glossary.md"
+    before = page.read_text("utf-8")
+    try:
+        page.write_text(before + "\nOne more sentence.\n", encoding="utf-8")
+        made = built_site.run("build", "--scale", SCALE)
+        found = statuses(made.stdout)
+        assert {name for name, status in found.items() if status == "ran"} == {"book"}, made.stdout
+        assert "One more sentence." in (built_site.site / "book" / "glossary.html").read_text()
+    finally:
+        page.write_text(before, encoding="utf-8")
+    made = built_site.run("build", "--scale", SCALE)
+    assert "One more sentence." not in (built_site.site / "book" / "glossary.html").read_text()
+
+
+def test_an_unknown_number_fails_the_build_and_leaves_the_last_good_site(built_site):
+    page = built_site.root / "book" / "glossary.md"
+    before = page.read_text("utf-8")
+    good = (built_site.site / "book" / "glossary.html").read_bytes()
+    try:
+        page.write_text(before + "\nIt is {claim}`rq4.no.such`.\n", encoding="utf-8")
+        for _ in range(2):  # the second build must not take the page for read and well
+            made = built_site.run("build", "--scale", SCALE)
+            assert made.returncode == 1
+            assert "no claim 'rq4.no.such'" in made.stdout
+            assert "the last good one stays" in made.stdout
+            assert (built_site.site / "book" / "glossary.html").read_bytes() == good
+    finally:
+        page.write_text(before, encoding="utf-8")
+    made = built_site.run("build", "--scale", SCALE)
+    assert made.returncode == 0, made.stdout
+    assert (built_site.site / "book" / "glossary.html").read_bytes() == good
+
+
+def test_stale_numbers_never_stay_on_a_page(built_site):
+    """Change a result behind the build's back: the build makes it again, not the page wrong."""
+    path = built_site.root / "results" / "public_statistics.json"
+    kept = path.read_bytes()
+    content = json.loads(kept)
+    content["claims"]["public.rereferral.att"]["value"] = 77.7
+    path.write_text(json.dumps(content), encoding="utf-8")
+    made = built_site.run("build", "--scale", SCALE)
+    assert made.returncode == 0, made.stdout
+    assert statuses(made.stdout)["results public_statistics"] == "ran"
+    assert path.read_bytes() == kept
+    assert "77.7" not in (built_site.site / "book" / "findings.html").read_text("utf-8")
+
+
+def test_a_failing_chapter_does_not_stop_the_others(built_site):
+    template = built_site.root / "notebooks" / "addendum_icpc.ipynb"
+    executed = built_site.root / "book" / "chapters" / "addendum_icpc.ipynb"
+    before, good = template.read_text("utf-8"), executed.read_bytes()
+    try:
+        template.write_text(before.replace('result.say(\\"answer\\")', "1 / 0"), encoding="utf-8")
+        made = built_site.run("build", "--scale", SCALE)
+        found = statuses(made.stdout)
+        assert made.returncode == 1
+        assert found["notebook addendum_icpc"] == "failed"
+        assert {s for n, s in found.items() if n != "notebook addendum_icpc"} <= {"cached", "ran"}
+        assert "ZeroDivisionError" in made.stdout
+        assert "addendum_icpc: the last good version stays in the book" in made.stdout
+        assert executed.read_bytes() == good
+        assert (built_site.root / "_build" / "failed" / "addendum_icpc.ipynb").is_file()
+    finally:
+        template.write_text(before, encoding="utf-8")
+    assert built_site.run("build", "--scale", SCALE).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["build", "--only", "rq4_kinship"], r"no chapter 'rq4_kinship'.*rq4_kinship_care"),
+        (["build", "--study", "nowhere"], "nowhere"),
+        (["build", "--extract", "no/such/folder"], r"no extract at .*no/such/folder"),
+        (["check-extract", "no/such/folder"], r"no folder no/such/folder"),
+        (["verify", "--site", "no/such/folder"], r"no pages in no/such/folder"),
+        (["release", "--out", "sos_analysis"], r"sos_analysis is not a release"),
+        (["build", "--scale", "0"], "above 0"),
+        (["bild"], r"invalid choice: '?bild'?"),
+    ],
+)
+def test_a_wrong_request_gets_one_plain_line(built_site, arguments, says):
+    made = built_site.run(*arguments)
+    assert made.returncode == 2, made.stdout + made.stderr
+    assert re.search(says, made.stderr), made.stderr
+    assert "Traceback" not in made.stderr
+    assert len([x for x in made.stderr.splitlines() if x.startswith(("error", "python -m"))]) == 1
+
+
+def test_a_broken_study_file_is_named_with_its_key(built_site, tmp_path):
+    text = (built_site.root / "data" / "study" / "synthetic.toml").read_text("utf-8")
+    wrong = re.sub(r"(?m)^embedding_start\b", "embedding_strat", text, count=1)
+    assert wrong != text
+    (tmp_path / "mine.toml").write_text(wrong, encoding="utf-8")
+    made = built_site.run("build", "--study", str(tmp_path / "mine.toml"))
+    assert made.returncode == 2
+    assert "embedding_strat" in made.stderr
+    assert "embedding_start" in made.stderr
+
+
+def test_check_extract_says_what_is_there_and_what_is_wrong(built_site, tmp_path):
+    extract = built_site.root / "data" / "extract" / "synthetic"
+    made = built_site.run("check-extract", str(extract))
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert re.search(r"referrals +[\d ]+ rows", made.stdout)
+    # The made-up records hold recording faults on purpose: each is named, with what is done.
+    assert re.search(r"error +referrals\.closure_date: is before the referral \(\d+\)", made.stdout)
+    assert re.search(r"^usable; \d+ kinds of recording problem$", made.stdout, re.MULTILINE)
+    broken = tmp_path / "extract"
+    shutil.copytree(extract, broken)
+    (broken / "cla_episodes.parquet").unlink()
+    made = built_site.run("check-extract", str(broken))
+    assert made.returncode == 2
+    assert "cla_episodes" in made.stdout + made.stderr
+    assert "Traceback" not in made.stderr
+
+
+def test_release_holds_safe_tables_sealed_results_and_a_log(built_site, tmp_path):
+    out = tmp_path / "release"
+    for _ in range(2):  # a second release replaces the first
+        made = built_site.run("release", "--out", str(out))
+        assert made.returncode == 0, made.stdout + made.stderr
+    log = json.loads((out / "release.json").read_text("utf-8"))
+    names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+    assert names == {entry["file"] for entry in log["files"]} | {"release.json"}
+    sealed = out / "results" / "rq4_kinship_care.json"
+    sealed.write_text(sealed.read_text("utf-8").replace("per 100", "per 10"), encoding="utf-8")
+    from sos_analysis.errors import ClaimError
+    from sos_analysis.results import ChapterResult
+
+    with pytest.raises(ClaimError, match="seal"):
+        ChapterResult.load(sealed)
+
+
+def test_one_chapter_alone_in_a_fresh_copy(built_site, tmp_path):
+    """`--only` builds what the chapter needs, says where it is, and asks for no other chapter."""
+    fresh = tmp_path / "fresh"
+    kept = (built_site.root / ".copied").read_text("utf-8").splitlines()
+    for name in kept:
+        (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(built_site.root / name, fresh / name)
+    made = sos(fresh, "build", "--only", "public_statistics")
+    assert made.returncode == 0, made.stdout + made.stderr
+    found = statuses(made.stdout)
+    assert set(found) == {"facts", "results public_statistics", "notebook public_statistics"}
+    assert (fresh / "book" / "chapters" / "public_statistics.ipynb").is_file()
+    assert "run the build without --only" in made.stdout
+
+
+def test_the_stock_command_builds_the_book(built_site, tmp_path):
+    """`jupyter-book build .` works as it stands once the chapters are executed."""
+    copy = tmp_path / "book"
+    shutil.copytree(
+        built_site.root, copy, ignore=shutil.ignore_patterns("_build", "extract", "truth", "cells")
+    )
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    made = subprocess.run(
+        [*command, "build", ".", "-W"],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
+
+    def pages(folder: Path) -> dict[str, bytes]:
+        found = (p for p in folder.rglob("*.html") if "_static" not in p.parts)
+        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in found}
+
+    assert pages(copy / "_build" / "html") == pages(built_site.site), "the same bytes"
