@@ -213,3 +213,33 @@ def la_years(study: Study, extract: str | Path | None) -> pd.DataFrame:
     if absent:
         raise RecordsError(f"{path.name}: no column {absent[0]!r}; it has {list(table.columns)}")
     return table.assign(la=table["la"].astype(str))
+
+
+def truth(study: Study, extract: str | Path | None) -> dict[tuple[str, str], float]:
+    """True effect on the treated by outcome and definition, in internal units; made-up data only.
+
+    From the stored potential outcomes where they belong to this extract. Elsewhere only what the
+    study file says for sure: the planted effect on the original's definition, and zero on the
+    others where nothing was planted.
+    """
+    if study.truth is None:
+        return {}
+    known = {
+        (name, definition): effect
+        for name, effect in study.truth.effects.items()
+        for definition in DEFINITIONS
+        if definition == "original" or effect == 0
+    }
+    stored = DATA / "truth" / study.id / "truth.json"
+    manifest = extract_folder(study, extract) / "manifest.json"
+    if extract or not (stored.is_file() and manifest.is_file()):
+        return known
+    found, made = json.loads(stored.read_text("utf-8")), json.loads(manifest.read_text("utf-8"))
+    same = ("study_hash", "generator", "seed", "scale", "authorities")
+    if any(found.get(key) != made.get(key) for key in same):
+        return known
+    return known | {
+        (e["outcome"], e["definition"]): float(e["att"])
+        for e in found["effects"]
+        if e["att"] is not None
+    }

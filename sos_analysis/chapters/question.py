@@ -17,6 +17,7 @@ from sos_analysis.chapters.reference import finding_claims
 from sos_analysis.chapters.words import OUTCOME_WORDS, OutcomeWords
 from sos_analysis.checks import CheckResult
 from sos_analysis.disclosure import (
+    NOT_AVAILABLE,
     ORIGINS,
     Column,
     FigureOptions,
@@ -32,7 +33,7 @@ from sos_analysis.evidence import Verdict, verdict
 from sos_analysis.facts import published
 from sos_analysis.results import ChapterResult, Claim, code_hash, content_hash
 from sos_analysis.study import DEFINITIONS, Outcome, Study, load_study
-from sos_analysis.workspace import extract_folder, extract_hash
+from sos_analysis.workspace import extract_folder, extract_hash, truth
 
 PREFIX = {
     "duration": "rq1",
@@ -90,6 +91,7 @@ class _Chapter:
         self.origin = study.origin
         self.hashes = hashes(chosen)
         self.claims: dict[str, Claim] = {}
+        self.truth = truth(study, chosen["extract"])
         self.made_up = study.origin == "synthetic"
         days = outcome.unit == "working days"
         self.unit = outcome.unit
@@ -177,15 +179,15 @@ class _Chapter:
         self.claim("clusters", e.n_clusters, "authorities", origin="design")
         self.claim("pilots", e.n_treated_clusters, "pilots", origin="design")
         self.claim("draws", e.draws)
-        if self.made_up and self.study.truth is not None:
-            truth = self.study.truth.effects[self.outcome.name]
+        true = self.truth.get((self.outcome.name, self.lead.definition))
+        if true is not None:
             self.claim(
                 "truth",
-                self.shown(truth),
+                self.shown(true),
                 self.unit,
-                decimals=0 if float(self.shown(truth)).is_integer() else 1,
-                source=f"study file {self.study.path.name}",
-                note="Effect planted in the made-up records, on the original's definition.",
+                decimals=0 if float(self.shown(true)).is_integer() else self.decimals,
+                source="stored potential outcomes of the made-up records",
+                note=f"True effect on the treated, by {_DEFINED[self.lead.definition]}.",
             )
 
     # --- tables ------------------------------------------------------------------------------
@@ -247,10 +249,12 @@ class _Chapter:
                         "crv3": crv3,
                         "crv1": crv1,
                         "dof": e.n_clusters - 1,
+                        "truth": self._true(definition),
                     }
                 )
         d = self.decimals
         preferred, original = self.lead.preferred, self.lead.original
+        known = any(isinstance(row["truth"], float) for row in rows)
         return safe_table(
             rows,
             columns={
@@ -263,8 +267,12 @@ class _Chapter:
                 "p2": Column("p, second", "p", 3),
                 "crv3": Column("SE, CRV3", self.unit, d + 1),
                 "crv1": Column("SE, CRV1", self.unit, d + 1),
+                **({"truth": Column("True value", self.unit, d, signed=True)} if known else {}),
             },
-            estimates=("value", "low", "high", "p1", "p2", "crv3", "crv1"),
+            estimates=(
+                *("value", "low", "high", "p1", "p2", "crv3", "crv1"),
+                *(("truth",) if known else ()),
+            ),
             residual_dof_column="dof",
             title="The difference between pilots and comparators",
             caption=(
@@ -278,6 +286,10 @@ class _Chapter:
             origin=self.origin,
             rules=self.study.disclosure,
         )
+
+    def _true(self, definition: str) -> float | str:
+        value = self.truth.get((self.outcome.name, definition))
+        return NOT_AVAILABLE if value is None else self.shown(value)
 
     def event_times(self) -> SafeTable:
         """The event study as numbers."""
@@ -490,13 +502,10 @@ class _Chapter:
             made.append(check.balance(self.lead.sample.l1_before, self.lead.sample.l1_after))
         if self.outcome.group == "referrals":
             made.append(self._denominator())
-        truth = self.claims.get(f"{self.prefix}.truth")
-        lead = self.fits["original"].preferred
-        if truth is not None and all(map(math.isfinite, lead.ci)):
+        true = self.claims.get(f"{self.prefix}.truth")
+        if true is not None and all(map(math.isfinite, e.ci)):
             made.append(
-                check.covers_truth(
-                    *self.pair(lead.ci), float(truth.value), self.unit, self.decimals
-                )
+                check.covers_truth(*self.pair(e.ci), float(true.value), self.unit, self.decimals)
             )
         return tuple(made)
 
@@ -552,10 +561,9 @@ class _Chapter:
         e = self.lead.preferred
         answer = f"<strong>{sentence}</strong> The preferred specification gives {att}"
         if f"{p}.truth" in self.claims:
-            planted = "no effect" if not self.claims[f"{p}.truth"].value else f"{{{p}.truth}}"
             answer += (
-                f"; the effect planted in the made-up records is {planted}."
-                if planted != "no effect"
+                f"; the true effect in the made-up records is {{{p}.truth}}."
+                if self.claims[f"{p}.truth"].value
                 else "; no effect was planted in the made-up records."
             )
         else:
