@@ -24,7 +24,7 @@ import numpy as np
 from sos_analysis import __version__
 from sos_analysis._reading import ROOT, listed
 from sos_analysis.errors import ParameterError, RecordsError
-from sos_analysis.estimation import inference
+from sos_analysis.estimation import inference, power
 from sos_analysis.estimation.estimate import Interval, disagree
 from sos_analysis.estimation.frames import CellTable, cell_table, dummies
 from sos_analysis.facts import programme
@@ -377,8 +377,6 @@ def _two_way(table: CellTable) -> tuple[float, float]:
 def _estimate(
     frame: pd.DataFrame, outcome: str, variant: str, *, draws: int, seed: int
 ) -> PanelEstimate:
-    from scipy import stats
-
     table = _table(frame)
     att, se = _two_way(table)
     grams = _gram(table, {"effect": table.exposure})
@@ -406,7 +404,7 @@ def _estimate(
         ci_secondary=second.ci,
         inconclusive=disagree(first.p, second.p),
         baseline=float(np.average(table.y[after], weights=table.w[after])) - att,
-        mde=float(stats.t.ppf(0.975, df) + stats.t.ppf(0.8, df)) * se_crv3,
+        mde=power.mde(se_crv3, df).effect,
         left_out=tuple(sorted(float(v) for v in inference.leave_one_out(grams)[pilots, 0])),
         authority_years=len(table.la),
         authorities=len(table.las),

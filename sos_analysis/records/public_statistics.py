@@ -264,15 +264,13 @@ def fetch_public(
     RecordsError
         If a file cannot be had or its hash is wrong; the message says what to do instead.
     """
-    import logging
-
     import pooch
     import requests
 
     say: Progress = progress or (lambda line: None)
     found = sources or public_sources()
     dest = Path(dest)
-    logging.getLogger("pooch").setLevel(logging.WARNING)
+    pooch.get_logger().setLevel("WARNING")
     for file in found.files:
         url = file.url if host is None else host.rstrip("/") + "/" + file.url.split("/", 3)[3]
         target = dest / file.name
