@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 WAVE = 2
 ROLES = ("pilots", "others")
 FIRST_YEAR, LAST_YEAR, POST_FROM = 2013, 2020, 2018
+#: Wave 2 was launched on 29 September 2017: the year ending March 2018 is half before, half after.
+TRANSITION = 2018
 DRAWS, SEED = 9999, 20190331
 PRIMARY, SECONDARY = "WCR-31", "RI-t"
 LIBRARIES = ("linearmodels", "numpy", "pandas", "scipy")
@@ -317,12 +319,12 @@ def panel(
     return frame.sort_values(["la", "year"], kind="stable").reset_index(drop=True)
 
 
-def _variant(frame: pd.DataFrame, variant: str, post_from: int) -> pd.DataFrame | None:
+def _variant(frame: pd.DataFrame, variant: str) -> pd.DataFrame | None:
     """The rows of a variant with their ``weight``; None where it would be the main one again."""
     frame = frame.assign(weight=1.0)
     if variant == "transition_out":
-        kept = frame[frame["year"] != post_from]
-        return kept if kept["post"].any() else None
+        kept = frame[frame["year"] != TRANSITION]
+        return kept if len(kept) < len(frame) and kept["post"].any() else None
     if variant == "weighted":
         given = frame["y"].where(frame["referrals"].notna())
         # In units of the mean authority: the scale does not matter to the estimate.
@@ -544,7 +546,7 @@ def run(
         frame = panel(statistics[outcome.file], outcome, **years)
         _check_pilots(frame, outcome.id)
         for variant in VARIANTS:
-            rows = _variant(frame, variant, post_from)
+            rows = _variant(frame, variant)
             if rows is not None:
                 estimates.append(_estimate(rows, outcome.id, variant, draws=draws, seed=seed))
         main = frame.assign(weight=1.0)

@@ -7,6 +7,7 @@ in none of these; everything else runs on small made-up files in the same layout
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import http.server
 import os
@@ -407,11 +408,29 @@ def test_estimates_agree_with_dummy_regressions(tmp_path: Path) -> None:
     assert "confidential_as_zero" not in result.variants
 
 
+def test_the_transition_year_is_that_of_the_launch() -> None:
+    """Left out whatever counts as after; no variant where nothing would be left after."""
+    import pandas as pd
+
+    launch = programme().fact("wave2.launch").value
+    assert isinstance(launch, dt.date)
+    assert companion.TRANSITION == launch.year + (launch.month > 3)
+    years = np.arange(2013, 2021)
+    for post_from, last, expected in ((2018, 2020, True), (2019, 2020, True), (2018, 2018, False)):
+        kept = years[years <= last]
+        frame = pd.DataFrame({"year": kept, "post": (kept >= post_from).astype(int)})
+        found = companion._variant(frame, "transition_out")
+        assert (found is not None) == expected
+        if found is not None:
+            assert 2018 not in set(found["year"])
+            assert 2019 in set(found["year"])
+
+
 def test_confidential_figures_may_be_read_as_zero() -> None:
     import pandas as pd
 
     frame = pd.DataFrame({"y": [5.0, np.nan, np.nan], "code": ["", "c", "x"]})
-    read = companion._variant(frame, "confidential_as_zero", 2018)
+    read = companion._variant(frame, "confidential_as_zero")
     assert read is not None
     assert read["y"].fillna(-1).tolist() == [5, 0, -1]
 
