@@ -33,6 +33,9 @@ def extract(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     folder = tmp_path_factory.mktemp("extract")
     codes = [a.code for a in study.authorities]
     generate(study, folder / "npd", folder / "truth", scale=0.15, authorities=codes)
+    # All outcomes in one run of the engine, as the build does it.
+    wanted = tuple({name: None for spec in CHAPTERS.values() for name in spec.outcomes})
+    workspace.build_cells(study, folder / "npd", outcomes=wanted)
     return folder / "npd"
 
 
