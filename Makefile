@@ -8,7 +8,8 @@ PY     := $(BIN)/python
 PINS   := $(shell cat requirements.txt requirements-dev.txt requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 READY  := $(VENV)/.ready-$(PINS)
 DEV    := $(VENV)/.ready-dev-$(PINS)
-PIP    := $(PY) -m pip install --quiet --disable-pip-version-check --progress-bar off -c requirements.lock
+LOG    := $(VENV)/pip.log
+PIP     = $(PY) -m pip install --disable-pip-version-check --progress-bar off -c requirements.lock
 
 .PHONY: help book test test-full lint fetch-public verify release clean clean-all
 
@@ -59,10 +60,10 @@ $(PY):
 
 $(READY): | $(PY)
 	@echo "installing the pinned libraries (a minute or two, once)"
-	@$(PIP) -r requirements.txt -e .
+	@$(PIP) -r requirements.txt -e . >$(LOG) 2>&1 || { tail -n 25 $(LOG); exit 1; }
 	@rm -f $(VENV)/.ready-* && touch $@
 
 $(DEV): | $(READY)
 	@echo "installing what the tests need (once)"
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) -r requirements-dev.txt >$(LOG) 2>&1 || { tail -n 25 $(LOG); exit 1; }
 	@touch $@
