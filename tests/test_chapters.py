@@ -20,6 +20,9 @@ from sos_analysis.facts import published
 from sos_analysis.results import ChapterResult
 from sos_analysis.study import load_study
 
+# One worker makes the extract and its cells for all tests of this file.
+pytestmark = pytest.mark.xdist_group("chapters")
+
 QUESTIONS = [name for name, spec in CHAPTERS.items() if spec.outcomes]
 DRAWS = 199  # enough for the machinery; no test here reads a p-value's size
 
