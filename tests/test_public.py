@@ -414,7 +414,7 @@ def test_the_transition_year_is_that_of_the_launch() -> None:
 
     launch = programme().fact("wave2.launch").value
     assert isinstance(launch, dt.date)
-    assert companion.TRANSITION == launch.year + (launch.month > 3)
+    assert launch.year + (launch.month > 3) == companion.TRANSITION
     years = np.arange(2013, 2021)
     for post_from, last, expected in ((2018, 2020, True), (2019, 2020, True), (2018, 2018, False)):
         kept = years[years <= last]
