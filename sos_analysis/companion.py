@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sos_analysis import __version__
-from sos_analysis._reading import ROOT, listed
 from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.estimation import inference, power
 from sos_analysis.estimation.estimate import Interval, disagree
@@ -39,7 +38,8 @@ from sos_analysis.records.public_statistics import (
     read_statistics,
     release_public,
 )
-from sos_analysis.sources import code_hash, digest, versions
+from sos_analysis.sources import ROOT, code_hash, digest, versions
+from sos_analysis.study.reading import listed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from sos_analysis._reading import ROOT, Section, listed, nearest, parse
 from sos_analysis.errors import StudyError
+from sos_analysis.sources import ROOT
 from sos_analysis.study import OUTCOMES, RATINGS
+from sos_analysis.study.reading import Section, listed, nearest, parse
 
 CERTAINTIES = ("read", "derived", "judgement", "unknown")
 DIRECTIONS = ("decrease", "increase", "none found", "larger", "unknown")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sos_analysis.claims import code_hash as result_code_hash
 from sos_analysis.errors import ParameterError, RecordsError
+from sos_analysis.results.claims import code_hash as result_code_hash
 from sos_analysis.sources import ROOT, code_hash, versions
 from sos_analysis.steps import Console, Run, Step, Verbosity
 from sos_analysis.workspace import CELL_MODULES, DATA, RESULTS, extract_hash

@@ -15,9 +15,9 @@ The HTML a page gets (styled by the site's style sheet, readable without it)::
 
 from __future__ import annotations
 
+from sos_analysis.disclosure.safe import ORIGINS, Cell, Column, SafeTable, cell_text
+from sos_analysis.disclosure.suppression import SYMBOLS
 from sos_analysis.formats import Rendered, escape
-from sos_analysis.safe import ORIGINS, Cell, Column, SafeTable, cell_text
-from sos_analysis.suppression import SYMBOLS
 
 #: Inline, so that numbers line up even where the style sheet is absent (JupyterLab).
 _NUMERIC = ' class="sos-num" style="text-align:right;font-variant-numeric:tabular-nums"'

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sos_analysis import cells as cells_module
 from sos_analysis.cells import Cells, anniversary, calendar, collapse, load, placement, save
 from sos_analysis.comparison import balance, matched, series
+from sos_analysis.comparison.matching import cem_weights, l1
 from sos_analysis.errors import ParameterError, RecordsError, StudyError
-from sos_analysis.matching import cem_weights, l1
 from sos_analysis.study import (
     DisclosureRules,
     Group,

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sos_analysis import charts, drawings, tables
+from sos_analysis import charts, tables
+from sos_analysis.charts import drawings
+from sos_analysis.charts.svg import COLOURS, nice_ticks, text_width, wrap
 from sos_analysis.disclosure import (
     KINDS,
     Column,
@@ -24,7 +26,6 @@ from sos_analysis.disclosure import (
     safe_figure,
     safe_table,
 )
-from sos_analysis.svg import COLOURS, nice_ticks, text_width, wrap
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "</script><svg onload=alert(1)> & \"Co\" 'uncil' \u2028 end"

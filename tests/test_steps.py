@@ -179,10 +179,10 @@ def test_a_closure_names_what_a_result_rests_on_and_no_more():
         return {p.relative_to(sources.PACKAGE).as_posix() for p in sources.closure(*modules)}
 
     extract = names("records.synthetic")
-    assert {"study.py", "records/synthetic.py", "errors.py"} <= extract
+    assert {"study/__init__.py", "records/synthetic.py", "errors.py"} <= extract
     cells = names("records.npd", "outcomes", "cells")
-    assert {"outcomes.py", "cells.py", "study.py"} <= cells
-    for heavy in ("estimation/", "chapters/", "results.py", "steps.py"):
+    assert {"outcomes.py", "cells.py", "study/__init__.py"} <= cells
+    for heavy in ("estimation/", "chapters/", "results/", "steps.py"):
         assert not any(name.startswith(heavy) for name in extract | cells), heavy
     assert any(name.startswith("estimation/") for name in names("chapters"))
     with pytest.raises(ValueError, match=r"no module sos_analysis\.nonsense"):

@@ -622,4 +622,6 @@ def test_methods_registry_names_tests_and_sources_that_exist() -> None:
     for key in keys:
         assert f"{{{key}," in bibliography, f"references.bib holds no {key}"
     for option in re.findall(r"`(wide|flag|fence)`", text):
-        assert f'"{option}"' in (ROOT / "sos_analysis" / "study.py").read_text(encoding="utf-8")
+        assert f'"{option}"' in (ROOT / "sos_analysis" / "study" / "__init__.py").read_text(
+            encoding="utf-8"
+        )

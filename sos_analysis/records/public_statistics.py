@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sos_analysis._reading import ROOT, Frozen, Section, listed, nearest, parse
 from sos_analysis.errors import RecordsError
-from sos_analysis.sources import file_hash
+from sos_analysis.sources import ROOT, file_hash
+from sos_analysis.study.reading import Frozen, Section, listed, nearest, parse
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sos_analysis._reading import ROOT, parse
 from sos_analysis.errors import RecordsError
+from sos_analysis.sources import ROOT
 from sos_analysis.study import Study, SyntheticSettings
+from sos_analysis.study.reading import parse
 
 Floats = npt.NDArray[np.float64]
 

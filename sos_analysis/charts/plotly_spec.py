@@ -11,10 +11,10 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from sos_analysis import drawings as d
+from sos_analysis.charts import drawings as d
+from sos_analysis.charts.svg import COLOURS, wrap
+from sos_analysis.disclosure.safe import FigureOptions, SafeFigure
 from sos_analysis.formats import number
-from sos_analysis.safe import FigureOptions, SafeFigure
-from sos_analysis.svg import COLOURS, wrap
 
 CONFIG = {
     "displayModeBar": False,

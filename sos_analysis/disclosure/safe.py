@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, fields
 from typing import Any
 
+from sos_analysis.disclosure.suppression import SYMBOLS
 from sos_analysis.errors import DisclosureError
 from sos_analysis.formats import MINUS, finite, fixed, quantity
-from sos_analysis.suppression import SYMBOLS
 
 ORIGINS = {
     "published": "Published by What Works for Children's Social Care",

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 import pandas as pd
 
-from sos_analysis.balance import (
+from sos_analysis.cells import DONUT, PHASES, POST, PRE, Cells, Clock, clock_of, placement
+from sos_analysis.comparison.balance import (
     balance,
     count_events,
     flow_table,
     imbalance_table,
     margin_table,
 )
-from sos_analysis.cells import DONUT, PHASES, POST, PRE, Cells, Clock, clock_of, placement
+from sos_analysis.comparison.matching import Array, Copies, cem_weights, fold, strata, sums
+from sos_analysis.comparison.slots import Series, place_all
 from sos_analysis.errors import ParameterError, RecordsError, StudyError
-from sos_analysis.matching import Array, Copies, cem_weights, fold, strata, sums
-from sos_analysis.slots import Series, place_all
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sos_analysis._reading import listed, nearest
 from sos_analysis.errors import StudyError
+from sos_analysis.study.reading import listed, nearest
 
 OUTCOMES = (
     "duration",

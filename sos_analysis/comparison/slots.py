@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from sos_analysis.cells import DONUT, Cells, placement
+from sos_analysis.comparison.matching import Array, fold
 from sos_analysis.errors import ParameterError
-from sos_analysis.matching import Array, fold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

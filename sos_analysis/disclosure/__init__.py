@@ -29,9 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sos_analysis.errors import DisclosureError
-from sos_analysis.formats import finite, fixed
-from sos_analysis.safe import (
+from sos_analysis.disclosure.safe import (
     KINDS,
     MOST_SERIES,
     ORIGINS,
@@ -43,7 +41,7 @@ from sos_analysis.safe import (
     SafeFigure,
     SafeTable,
 )
-from sos_analysis.suppression import (
+from sos_analysis.disclosure.suppression import (
     ALREADY_PUBLISHED,
     CONFIDENTIAL,
     LOW,
@@ -63,6 +61,8 @@ from sos_analysis.suppression import (
     round_count,
     whole,
 )
+from sos_analysis.errors import DisclosureError
+from sos_analysis.formats import finite, fixed
 
 #: Origins whose numbers come from records of children, or look as if they did.
 RECORD_ORIGINS = ("restricted", "synthetic")

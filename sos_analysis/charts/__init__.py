@@ -43,11 +43,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sos_analysis import drawings, plotly_spec, tables
+from sos_analysis import tables
+from sos_analysis.charts import drawings, plotly_spec
+from sos_analysis.charts.svg import COLOURS
+from sos_analysis.disclosure.safe import ORIGINS, SafeFigure
+from sos_analysis.disclosure.suppression import CONFIDENTIAL
 from sos_analysis.formats import Rendered, escape
-from sos_analysis.safe import ORIGINS, SafeFigure
-from sos_analysis.suppression import CONFIDENTIAL
-from sos_analysis.svg import COLOURS
 
 
 def svg(figure: SafeFigure, name: str, *, narrow: bool = False) -> str:

@@ -18,9 +18,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from sos_analysis import sources
 from sos_analysis.errors import ClaimError
 from sos_analysis.formats import escape, finite, fixed, interval, number, quantity, spoken
-from sos_analysis.safe import ORIGINS
+from sos_analysis.disclosure.safe import ORIGINS
 
 _ID = re.compile(r"^[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)+$")
 _UNIT = re.compile(r"^(|%|p|[A-Za-z][A-Za-z0-9 ,'’/-]*)$")
@@ -29,15 +30,9 @@ _UNIT = re.compile(r"^(|%|p|[A-Za-z][A-Za-z0-9 ,'’/-]*)$")
 # --- hashes -----------------------------------------------------------------------------------
 
 
-@functools.cache
 def code_hash() -> str:
-    """First 12 hex digits of the SHA-256 of the package's source files, in order of their path."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py"), key=lambda p: p.relative_to(root).as_posix()):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
+    """First 12 hex digits of the hash of all code that chapters rest on."""
+    return sources.code_hash("chapters")[:12]
 
 
 def content_hash(content: Any) -> str:

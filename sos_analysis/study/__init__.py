@@ -14,8 +14,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sos_analysis._reading import ROOT, Frozen, Section, content_hash, listed, nearest, parse
-from sos_analysis._study_types import (
+from sos_analysis.errors import StudyError
+from sos_analysis.sources import ROOT
+from sos_analysis.study.reading import Frozen, Section, content_hash, listed, nearest, parse
+from sos_analysis.study.types import (
     CHAPTERS,
     COVARIATES,
     DEFINITIONS,
@@ -37,7 +39,6 @@ from sos_analysis._study_types import (
     SyntheticSettings,
     Truth,
 )
-from sos_analysis.errors import StudyError
 
 __all__ = [
     "CHAPTERS",

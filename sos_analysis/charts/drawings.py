@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sos_analysis.charts.svg import Canvas, colour, nice_ticks, text_width, wrap
+from sos_analysis.disclosure.safe import Cell, FigureOptions, SafeFigure
 from sos_analysis.formats import MINUS, interval, number, quantity
-from sos_analysis.safe import Cell, FigureOptions, SafeFigure
-from sos_analysis.svg import Canvas, colour, nice_ticks, text_width, wrap
 
 SHAPES = ("circle", "square", "diamond", "triangle")
 DASHES = ("", "7 4", "2 3", "9 3 2 3")

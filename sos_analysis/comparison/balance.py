@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sos_analysis.cells import PHASES, POST, PRE, Cells
-from sos_analysis.matching import Array, Copies, fold, l1, strata, sums
+from sos_analysis.comparison.matching import Array, Copies, fold, l1, strata, sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

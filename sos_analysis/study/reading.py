@@ -22,8 +22,6 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 class Frozen(Mapping[K, V], Generic[K, V]):
     """A mapping that cannot change; unlike ``MappingProxyType`` it can be hashed and pickled."""
