@@ -59,7 +59,7 @@ class Returns:
         `end_reason`, `stated_start` (of the period, if the source states it), `birth_month`,
         `sex`, `ethnicity`, `uasc`.
 
-    Any table may carry boolean columns `fault_<name>`; those true are counted by `FAULTS`.
+    Any table may carry the boolean columns of `FAULTS`; those true are counted.
     """
 
     cin: ibis.Table
@@ -71,7 +71,7 @@ class Returns:
 
 @dataclass(frozen=True)
 class Fault:
-    """What a `fault_<name>` column means."""
+    """What a true value in a column of `FAULTS` means."""
 
     severity: Severity
     field: str
@@ -80,16 +80,20 @@ class Fault:
 
 
 FAULTS: Mapping[str, Fault] = {
-    "nfa": Fault("warning", "nfa_flag", "is neither yes nor no", "taken as not stated"),
-    "need": Fault("warning", "primary_need", "is no need code (N0 to N9)", "taken as not stated"),
-    "need_repaired": Fault("info", "primary_need", "was padded or in small letters", "repaired"),
-    "closure": Fault(
+    "fault_nfa": Fault("warning", "nfa_flag", "is neither yes nor no", "taken as not stated"),
+    "fault_need": Fault(
+        "warning", "primary_need", "is no need code (N0 to N9)", "taken as not stated"
+    ),
+    "repaired_need": Fault("info", "primary_need", "was padded or in small letters", "repaired"),
+    "fault_closure_reason": Fault(
         "warning", "closure_reason", "is no reason for closure (RC1 to RC9)", "taken as not stated"
     ),
-    "closure_repaired": Fault("info", "closure_reason", "was padded or misspelt", "repaired"),
-    "sex": Fault("warning", "sex", "is outside the codes 0, 1, 2, 9", "taken as unknown"),
-    "ethnicity": Fault("warning", "ethnicity", "is no ethnicity code", "taken as not stated"),
-    "year": Fault(
+    "repaired_closure_reason": Fault(
+        "info", "closure_reason", "was padded or misspelt", "repaired"
+    ),
+    "fault_sex": Fault("warning", "sex", "is outside the codes 0, 1, 2, 9", "taken as unknown"),
+    "fault_ethnicity": Fault("warning", "ethnicity", "is no ethnicity code", "taken as not stated"),
+    "fault_year": Fault(
         "warning",
         "return_year",
         "differs from the year of the file",
@@ -386,8 +390,7 @@ def _periods(episodes: ibis.Table) -> ibis.Table:
 
 # --- problems -------------------------------------------------------------------------------------
 def _count_faults(name: str, table: ibis.Table) -> list[Problem]:
-    known = {f"fault_{fault}": told for fault, told in FAULTS.items()}
-    counts: dict[str, Any] = {c: table[c].sum() for c in table.columns if c in known}
+    counts: dict[str, Any] = {c: table[c].sum() for c in table.columns if c in FAULTS}
     counts["child_id"] = table.child_id.isnull().sum()
     found = tally(table, counts)
     problems = [
@@ -399,7 +402,7 @@ def _count_faults(name: str, table: ibis.Table) -> list[Problem]:
             found[fault],
             told.remedy,
         )
-        for fault, told in known.items()
+        for fault, told in FAULTS.items()
         if found.get(fault)
     ]
     if found["child_id"]:

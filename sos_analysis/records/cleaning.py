@@ -8,16 +8,17 @@ reasons, sexes outside the code list, flags written as true/false or 1/0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.records.tables import CLOSURE_REASONS, NEEDS
 
 if TYPE_CHECKING:
+    import ibis
     import ibis.expr.types as ir
 
 YES = ("1", "1.0", "true", "t", "yes", "y")
 NO = ("0", "0.0", "false", "f", "no", "n")
-SEX_CODES = ("0", "1", "2", "9")
 
 #: The 20 ethnicity codes of the returns, in the seven groups of the original.
 ETHNIC_GROUPS = {
@@ -74,34 +75,67 @@ def whole(column: ir.Value) -> Any:
 
 def need(column: ir.Value) -> Any:
     """Primary need N0 to N9."""
-    found = code(column)
-    return _only(found, NEEDS)
+    return _only(code(column), NEEDS)
 
 
 def closure_reason(column: ir.Value) -> Any:
     """Reason for closure RC1 to RC9, from 'rc8 ', 'RC 8', 'RC08', 'R8', '8' or 'RC8: closed'."""
+    import ibis
+
     squeezed = code(column).re_replace("[^A-Z0-9]", "")
     prefixed = squeezed.re_extract("^RC0?([1-9])([A-Z].*)?$", 1).nullif("")
     short = squeezed.re_extract("^[RC]?0?([1-9])$", 1).nullif("")
-    digit = prefixed.coalesce(short)
-    import ibis
-
-    return _only(ibis.literal("RC") + digit, CLOSURE_REASONS)
+    return _only(ibis.literal("RC") + prefixed.coalesce(short), CLOSURE_REASONS)
 
 
 def sex(column: ir.Value) -> Any:
-    """'male', 'female' or 'unknown' where stated (a code outside the list is unknown)."""
-    stated = text(column)
-    import ibis
-
-    return ibis.cases(
-        (stated == "1", "male"), (stated == "2", "female"), (stated.notnull(), "unknown")
-    )
+    """'male', 'female', 'unknown' (not recorded, unborn, indeterminate); empty for other codes."""
+    return text(column).cases(("1", "male"), ("2", "female"), ("0", "unknown"), ("9", "unknown"))
 
 
 def ethnicity(column: ir.Value) -> Any:
     """One of seven groups; empty where not stated or not a code of the list."""
     return code(column).cases(*ETHNIC_GROUPS.items())
+
+
+def with_codes(rows: ibis.Table, **readers: Callable[[Any], Any]) -> ibis.Table:
+    """Replace columns of codes by what is read from them.
+
+    Each distinct code is read once and joined back: reading is costly, distinct codes are few.
+
+    Parameters
+    ----------
+    rows : table with the columns named in `readers`, as stated.
+    readers : column -> function of this module.
+
+    Returns
+    -------
+    `rows` with the columns read, and booleans `fault_<column>` (stated, but nothing read from it)
+    and `repaired_<column>` (read otherwise than it stood).
+    """
+    for name, read in readers.items():
+        seen = rows.select(stated_=rows[name].cast("string")).distinct()
+        seen = seen.mutate(read_=read(seen.stated_))
+        seen = seen.mutate(
+            fault_=text(seen.stated_).notnull() & seen.read_.isnull(),
+            repaired_=(seen.stated_ != seen.read_).fill_null(False),
+        )
+        others = [column for column in rows.columns if column != name]
+        rows = rows.left_join(seen, rows[name].cast("string") == seen.stated_)
+        rows = rows.select(
+            *others,
+            **{
+                name: rows.read_,
+                f"fault_{name}": rows.fault_.fill_null(False),
+                f"repaired_{name}": rows.repaired_.fill_null(False),
+            },
+        )
+    return rows
+
+
+def unread(stated: ir.Value, read: Any) -> Any:
+    """Whether something was stated of which nothing could be read."""
+    return text(stated).notnull() & read.isnull()
 
 
 def _only(column: Any, allowed: tuple[str, ...]) -> Any:

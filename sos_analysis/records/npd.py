@@ -344,12 +344,14 @@ def _read(
     held: dict[str, Any] = {}
     for name, (family, shape) in _SHAPES.items():
         found = files[family.stem]
-        if found:
-            rows = [_bind(engine.con, file, family, wanted) for file in found]
-            # Stacked first, cleaned once: a query an eleventh as long.
-            held[name] = _keep(engine, found, shape(ibis.union(*rows) if rows[1:] else rows[0]))
-        else:
+        if not found:
             held[name] = engine.keep(held["cin"].select("la", "child_id").limit(0))
+            continue
+        rows = [_bind(engine.con, file, family, wanted) for file in found]
+        # Held as read, then cleaned: else engines would read the files once a cleaned column.
+        read = _keep(engine, found, ibis.union(*rows) if rows[1:] else rows[0])
+        held[name] = engine.keep(shape(read))
+        engine.drop(read)
     problems = _check_authorities(held, wanted, path)
     every = [file for found in files.values() for file in found]
     tables, more = assemble(Returns(**held), partial(_keep, engine, every), engine.drop)
@@ -388,7 +390,7 @@ def _bind(con: Any, file: Path, family: Family, wanted: tuple[str, ...] | None) 
     # The bare column: a filter on it lets the engine skip what need not be read.
     rows = table if wanted is None else table.filter(bound["la"].cast("string").isin(wanted))
     for name in family.checked:
-        bound[f"fault_{name}"] = _unread(bound[name], cleaning.flag(bound[name]))
+        bound[f"fault_{name}"] = cleaning.unread(bound[name], cleaning.flag(bound[name]))
     return rows.select(
         **{name: _alike(column, family, name) for name, column in bound.items()},
         return_year=ibis.literal(_year(file), "int32"),
@@ -435,38 +437,16 @@ def _year(file: Path) -> int:
 
 
 def _cin_rows(rows: ibis.Table) -> ibis.Table:
-    need, closure = cleaning.need(rows.need), cleaning.closure_reason(rows.closure_reason)
-    ethnicity = cleaning.ethnicity(rows.ethnicity)
-    return rows.select(
-        "la",
-        "child_id",
-        "referral_date",
-        "closure_date",
-        "icpc_date",
-        "plan_start",
-        "plan_end",
-        "dob",
-        "expected_dob",
-        "return_year",
-        "nfa",
-        "plan_previous",
-        "disabled",
-        "low_income",
-        "uasc",
-        "in_need",
-        "fault_nfa",
-        closure_reason=closure,
-        need=need,
+    rows = rows.mutate(
         birth_month=_middle_of_month(rows),
-        sex=cleaning.sex(rows.sex),
-        ethnicity=ethnicity,
-        fault_need=_unread(rows.need, need),
-        fault_need_repaired=_repaired(rows.need, need),
-        fault_closure=_unread(rows.closure_reason, closure),
-        fault_closure_repaired=_repaired(rows.closure_reason, closure),
-        fault_sex=cleaning.text(rows.sex).notin(cleaning.SEX_CODES).fill_null(False),
-        fault_ethnicity=_unread(rows.ethnicity, ethnicity),
         fault_year=(rows.acadyr != rows.return_year).fill_null(False),
+    ).drop("acadyr", "birth_year")
+    return cleaning.with_codes(
+        rows,
+        need=cleaning.need,
+        closure_reason=cleaning.closure_reason,
+        sex=cleaning.sex,
+        ethnicity=cleaning.ethnicity,
     )
 
 
@@ -484,24 +464,12 @@ def _disability_rows(rows: ibis.Table) -> ibis.Table:
 
 
 def _care_rows(rows: ibis.Table) -> ibis.Table:
-    ethnicity = cleaning.ethnicity(rows.ethnicity)
-    return rows.select(
-        "la",
-        "child_id",
-        "stated_start",
-        "episode_start",
-        "episode_end",
-        "uasc",
-        rne=cleaning.code(rows.rne),
-        legal_status=cleaning.code(rows.legal_status),
-        placement=cleaning.code(rows.placement),
-        need=cleaning.code(rows.need),
-        end_reason=cleaning.code(rows.end_reason),
+    codes = ("rne", "legal_status", "placement", "need", "end_reason")
+    rows = rows.mutate(
         birth_month=_middle_of_month(rows),
-        sex=cleaning.sex(rows.sex),
-        ethnicity=ethnicity,
-        fault_ethnicity=_unread(rows.ethnicity, ethnicity),
-    )
+        **{name: cleaning.code(rows[name]) for name in codes},
+    ).drop("birth_year")
+    return cleaning.with_codes(rows, sex=cleaning.sex, ethnicity=cleaning.ethnicity)
 
 
 _SHAPES: Mapping[str, tuple[Family, Callable[[Any], Any]]] = {
@@ -511,14 +479,6 @@ _SHAPES: Mapping[str, tuple[Family, Callable[[Any], Any]]] = {
     "disabilities": (DISABILITIES, _disability_rows),
     "care": (CARE, _care_rows),
 }
-
-
-def _unread(stated: Any, read: Any) -> Any:
-    return cleaning.text(stated).notnull() & read.isnull()
-
-
-def _repaired(stated: Any, read: Any) -> Any:
-    return (stated.cast("string") != read).fill_null(False)
 
 
 def _middle_of_month(rows: ibis.Table) -> Any:
