@@ -23,21 +23,25 @@ in every engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.records.cleaning import CLOSURE_REASONS, ETHNIC_GROUPS, NEEDS
-from sos_analysis.records.tables import Problem, Severity, tally
+from sos_analysis.records.problems import (
+    count_faults,
+    date_problems,
+    referral_problems,
+    several_dobs,
+    stated_starts,
+)
+from sos_analysis.records.tables import KEY, Problem
 
 if TYPE_CHECKING:
     import ibis
 
-KEY = ("la", "child_id")
 CONTINUES = "X1"
 STARTS_CARE = "S"
-YOUNGEST, OLDEST = -1, 17
 
 _DAY = 10**8  # above any yyyymmdd
 
@@ -69,39 +73,6 @@ class Returns:
     care: ibis.Table
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What a true value in a column of `FAULTS` means."""
-
-    severity: Severity
-    field: str
-    message: str
-    remedy: str
-
-
-FAULTS: Mapping[str, Fault] = {
-    "fault_nfa": Fault("warning", "nfa_flag", "is neither yes nor no", "taken as not stated"),
-    "fault_need": Fault(
-        "warning", "primary_need", "is no need code (N0 to N9)", "taken as not stated"
-    ),
-    "repaired_need": Fault("info", "primary_need", "was padded or in small letters", "repaired"),
-    "fault_closure_reason": Fault(
-        "warning", "closure_reason", "is no reason for closure (RC1 to RC9)", "taken as not stated"
-    ),
-    "repaired_closure_reason": Fault(
-        "info", "closure_reason", "was padded or misspelt", "repaired"
-    ),
-    "fault_sex": Fault("warning", "sex", "is outside the codes 0, 1, 2, 9", "taken as unknown"),
-    "fault_ethnicity": Fault("warning", "ethnicity", "is no ethnicity code", "taken as not stated"),
-    "fault_year": Fault(
-        "warning",
-        "return_year",
-        "differs from the year of the file",
-        "the file's year was used; check that the file is the right one",
-    ),
-}
-
-
 def assemble(
     returns: Returns,
     keep: Callable[[ibis.Table], ibis.Table],
@@ -121,13 +92,13 @@ def assemble(
     problems = [
         problem
         for name in ("cin", "assessments", "section47", "disabilities", "care")
-        for problem in _count_faults(name, getattr(returns, name))
+        for problem in count_faults(name, getattr(returns, name))
     ]
     cin, s47, care = (_known(t) for t in (returns.cin, returns.section47, returns.care))
     tables: dict[str, ibis.Table] = {}
     votes = keep(_dob_votes(cin, care))
     tables["children"] = keep(_children(cin, care, _known(returns.disabilities), votes))
-    problems += _several_dobs(votes)
+    problems += several_dobs(votes)
     drop(votes)
     tables["referrals"] = keep(_referrals(cin, s47))
     tables["assessments"] = keep(_assessments(_known(returns.assessments)))
@@ -136,9 +107,9 @@ def assemble(
     tables["cpp"] = keep(_plans(cin))
     tables["episodes"] = keep(_episodes(care))
     tables["care_periods"] = keep(_periods(tables["episodes"]))
-    problems += _referral_problems(tables["referrals"], tables["children"], cin)
-    problems += _date_problems(_known(returns.assessments), tables["assessments"], care)
-    problems += _stated_starts(care, tables["episodes"])
+    problems += referral_problems(tables["referrals"], tables["children"], cin)
+    problems += date_problems(_known(returns.assessments), tables["assessments"], care)
+    problems += stated_starts(care, tables["episodes"])
     return tables, problems
 
 
@@ -386,150 +357,3 @@ def _periods(episodes: ibis.Table) -> ibis.Table:
         first_legal_status=rows.legal_status.max(where=first),
         first_placement=rows.placement.max(where=first),
     )
-
-
-# --- problems -------------------------------------------------------------------------------------
-def _count_faults(name: str, table: ibis.Table) -> list[Problem]:
-    counts: dict[str, Any] = {c: table[c].sum() for c in table.columns if c in FAULTS}
-    counts["child_id"] = table.child_id.isnull().sum()
-    found = tally(table, counts)
-    problems = [
-        Problem(
-            told.severity,
-            name,
-            told.field,
-            told.message,
-            found[fault],
-            told.remedy,
-        )
-        for fault, told in FAULTS.items()
-        if found.get(fault)
-    ]
-    if found["child_id"]:
-        problems.append(
-            Problem("error", name, "child_id", "is empty", found["child_id"], "rows left out")
-        )
-    return problems
-
-
-def _several_dobs(votes: ibis.Table) -> list[Problem]:
-    stated = votes.filter(votes["rank"] == 3)
-    children = stated.group_by(*KEY).agg(n=stated.count())
-    several = tally(children, {"n": (children.n > 1).sum()})["n"]
-    remedy = "the most frequent was used, among equals the earliest"
-    message = "children with more than one"
-    return [Problem("warning", "children", "dob", message, several, remedy)] if several else []
-
-
-def _referral_problems(
-    referrals: ibis.Table, children: ibis.Table, cin: ibis.Table
-) -> list[Problem]:
-    undated = tally(cin, {"n": cin.referral_date.isnull().sum()})["n"]
-    flags = cin.filter(cin.nfa.notnull()).group_by(*KEY, "referral_date")
-    flags = flags.agg(low=cin.nfa.cast("int32").min(), high=cin.nfa.cast("int32").max())
-    disagree = tally(flags, {"n": (flags.low < flags.high).sum()})["n"]
-    aged = referrals.left_join(children.select(*KEY, "dob"), KEY)
-    age = age_at(aged.dob, aged.referral_date)
-    found = tally(
-        aged,
-        {
-            "early": aged.closed_before_referral.sum(),
-            "age": ((age < YOUNGEST) | (age > OLDEST)).sum(),
-            "unknown": aged.dob.isnull().sum(),
-        },
-    )
-    told = [
-        ("error", "referral_date", "is empty", undated, "rows give no referral"),
-        (
-            "error",
-            "closure_date",
-            "is before the referral",
-            found["early"],
-            "the referral is no event; its date still counts as a referral",
-        ),
-        (
-            "warning",
-            "nfa_flag",
-            "differs between copies of a referral",
-            disagree,
-            "no further action only if every copy that states the flag says so",
-        ),
-        (
-            "error",
-            "dob",
-            f"gives an age outside {YOUNGEST} to {OLDEST} at referral",
-            found["age"],
-            "the referral is no event",
-        ),
-        ("info", "dob", "is not known", found["unknown"], "age is 'missing'"),
-    ]
-    return [Problem(s, "referrals", f, m, n, r) for s, f, m, n, r in told if n]  # type: ignore[arg-type]
-
-
-def _date_problems(rows: ibis.Table, once: ibis.Table, care: ibis.Table) -> list[Problem]:
-    stated = tally(rows, {"n": rows.count(), "undated": rows.start_date.isnull().sum()})
-    kept = tally(once, {"n": once.count(), "backward": (once.end_date < once.start_date).sum()})
-    ended = tally(
-        care,
-        {
-            "undated": care.episode_start.isnull().sum(),
-            "backward": (care.episode_end < care.episode_start).sum(),
-        },
-    )
-    told = [
-        ("error", "assessments", "start_date", "is empty", stated["undated"], "rows left out"),
-        (
-            "info",
-            "assessments",
-            "start_date",
-            "stands more than once for a child",
-            stated["n"] - stated["undated"] - kept["n"],
-            "one assessment, with the later end",
-        ),
-        (
-            "error",
-            "assessments",
-            "end_date",
-            "is before the start",
-            kept["backward"],
-            "the assessment is no event",
-        ),
-        ("error", "episodes", "episode_start", "is empty", ended["undated"], "rows left out"),
-        (
-            "warning",
-            "episodes",
-            "episode_end",
-            "is before the start",
-            ended["backward"],
-            "kept as stated; check the source",
-        ),
-    ]
-    return [Problem(s, t, f, m, n, r) for s, t, f, m, n, r in told if n]  # type: ignore[arg-type]
-
-
-def _stated_starts(care: ibis.Table, episodes: ibis.Table) -> list[Problem]:
-    stated = care.filter(care.stated_start.notnull()).select(
-        *KEY, "episode_start", "legal_status", "placement", "stated_start"
-    )
-    both = stated.inner_join(episodes, [*KEY, "episode_start", "legal_status", "placement"])
-    n = tally(both, {"n": (both.stated_start != both.period_start).sum()})["n"]
-    message = "differs from the start of the period the episodes make"
-    remedy = "periods were built from the episodes (start S, or no X1 on the same day)"
-    return [Problem("warning", "care_periods", "period_start", message, n, remedy)] if n else []
-
-
-def age_at(dob: Any, day: Any) -> Any:
-    """Completed years at a day (int); -1 in the year before birth; empty if either is."""
-    before_birthday = (day.month() * 100 + day.day()) < (dob.month() * 100 + dob.day())
-    return day.year() - dob.year() - before_birthday.cast("int32")
-
-
-def any_true(columns: Sequence[Any]) -> Any:
-    """Yes if any says so, no if one is stated, else empty."""
-    import ibis
-
-    if not columns:
-        return ibis.null("boolean")
-    yes = reduce(lambda a, b: a | b, (c.fill_null(False) for c in columns))
-    stated = reduce(lambda a, b: a | b, (c.notnull() for c in columns))
-    return ibis.cases((yes, True), (stated, False))

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,6 +115,12 @@ def calendar_table(first: date = FIRST_DAY, last: date = LAST_DAY) -> pa.Table:
             "elevated_risk": pa.array([day in risky for day in days], pa.bool_()),
         }
     )
+
+
+def age_at(dob: Any, day: Any) -> Any:
+    """Completed years at a day (int); -1 in the year before birth; empty if either is."""
+    before_birthday = (day.month() * 100 + day.day()) < (dob.month() * 100 + dob.day())
+    return day.year() - dob.year() - before_birthday.cast("int32")
 
 
 def _on_or_before(weekday: int, day: date) -> date:

@@ -8,7 +8,8 @@ reasons, sexes outside the code list, flags written as true/false or 1/0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.records.tables import CLOSURE_REASONS, NEEDS
@@ -136,6 +137,17 @@ def with_codes(rows: ibis.Table, **readers: Callable[[Any], Any]) -> ibis.Table:
 def unread(stated: ir.Value, read: Any) -> Any:
     """Whether something was stated of which nothing could be read."""
     return text(stated).notnull() & read.isnull()
+
+
+def any_true(columns: Sequence[Any]) -> Any:
+    """Yes if any says so, no if one is stated, else empty."""
+    import ibis
+
+    if not columns:
+        return ibis.null("boolean")
+    yes = reduce(lambda a, b: a | b, (c.fill_null(False) for c in columns))
+    stated = reduce(lambda a, b: a | b, (c.notnull() for c in columns))
+    return ibis.cases((yes, True), (stated, False))
 
 
 def _only(column: Any, allowed: tuple[str, ...]) -> Any:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "info"]
 Kind = Literal["string", "date", "boolean", "integer", "number"]
 
+KEY = ("la", "child_id")  # a child; the same person in another authority is another child
+YOUNGEST, OLDEST = -1, 17  # completed years at an event; -1 is unborn
+
 SEXES = ("male", "female", "unknown")
 ETHNICITIES = ("White", "Mixed", "Asian", "Black", "Chinese", "Other", "Unclassified")
 #: RC9 (closed after assessment, to early help) is in returns from 2023.

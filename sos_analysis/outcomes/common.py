@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sos_analysis.records.assemble import KEY, OLDEST, YOUNGEST, age_at
+from sos_analysis.records.calendar import age_at
+from sos_analysis.records.tables import KEY, OLDEST, YOUNGEST
 
 if TYPE_CHECKING:
     from datetime import date

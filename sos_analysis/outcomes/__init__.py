@@ -31,7 +31,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.errors import ParameterError
-from sos_analysis.outcomes_common import (
+from sos_analysis.outcomes.common import (
     COVARIATES,
     censored,
     complete,
@@ -40,7 +40,7 @@ from sos_analysis.outcomes_common import (
     with_child,
     with_window,
 )
-from sos_analysis.outcomes_nfa import (
+from sos_analysis.outcomes.referrals import (
     SHORT_BREAKS,
     escalation,
     icpc,
@@ -48,7 +48,7 @@ from sos_analysis.outcomes_nfa import (
     rereferral,
     rereferral_all,
 )
-from sos_analysis.records.assemble import KEY
+from sos_analysis.records.tables import KEY
 
 if TYPE_CHECKING:
     import ibis

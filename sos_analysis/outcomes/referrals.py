@@ -20,14 +20,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.errors import ParameterError
-from sos_analysis.outcomes_common import (
+from sos_analysis.outcomes.common import (
     censored,
     days_after,
     in_data,
     with_child,
     with_window,
 )
-from sos_analysis.records.assemble import KEY
+from sos_analysis.records.tables import KEY
 
 if TYPE_CHECKING:
     import ibis
