@@ -28,10 +28,10 @@ book: $(READY)
 	@$(PY) -m sos_analysis build --jobs $(JOBS) $(ARGS)
 
 test: $(DEV)
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not full" $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile -m "not full" $(ARGS)
 
 test-full: $(DEV)
-	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff check .

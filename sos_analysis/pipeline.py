@@ -16,7 +16,7 @@ from typing import Any
 from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.results.claims import code_hash as result_code_hash
 from sos_analysis.sources import ROOT, code_hash, versions
-from sos_analysis.steps import Console, Run, Step, Verbosity
+from sos_analysis.steps import Console, Run, Step, Verbosity, one_build
 from sos_analysis.workspace import CELL_MODULES, DATA, RESULTS, extract_hash
 
 BUILD = ROOT / "_build"
@@ -355,9 +355,10 @@ def build(options: Options, *, tell: Callable[[Console], None] | None = None) ->
         If stopped; what was finished is kept and nothing is left half-written.
     """
     console = Console(options.verbosity)
-    run = Run(BUILD, console, jobs=options.jobs)
-    steps = plan(options, run)
-    good = run.all(steps)
+    with one_build(BUILD):
+        run = Run(BUILD, console, jobs=options.jobs)
+        steps = plan(options, run)
+        good = run.all(steps)
     return _conclude(options, run, console, good)
 
 
@@ -397,10 +398,11 @@ def synthesise(
 ) -> int:
     """Make the synthetic extract alone; gives the exit status."""
     console = Console(verbosity)
-    run = Run(BUILD, console, jobs=1)
-    made = _Plan(Options(study=study, scale=scale, seed=seed), run)
-    made.extract(Path(_absolute(out)) if out else None)
-    good = run.all(made.steps)
+    with one_build(BUILD):
+        run = Run(BUILD, console, jobs=1)
+        made = _Plan(Options(study=study, scale=scale, seed=seed), run)
+        made.extract(Path(_absolute(out)) if out else None)
+        good = run.all(made.steps)
     if good:
         console.line(f"extract: {_absolute(out) or made.extract_folder()}")
     return 0 if good else 1

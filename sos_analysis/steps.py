@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from sos_analysis.errors import SosError
 from sos_analysis.sources import ROOT, file_hash
 
 Verbosity = Literal["quiet", "normal", "verbose"]
@@ -129,6 +130,33 @@ def write_atomic(path: Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def one_build(folder: Path) -> Iterator[None]:
+    """Hold the folder for one build; the system lets go when the process ends, however it ends.
+
+    Raises
+    ------
+    SosError
+        If another build is at work in the same folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+b") as handle:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            else:
+                import fcntl
+
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SosError(
+                f"another build is at work in {folder}; wait for it, or stop it"
+            ) from error
+        yield
 
 
 class Console:

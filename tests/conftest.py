@@ -61,8 +61,8 @@ def root() -> Path:
 
 
 def find_reference_data() -> Path | None:
-    """Folder with the public statistics: SOS_PUBLIC_DATA, the sibling folder, or data/public."""
-    named = os.environ.get("SOS_PUBLIC_DATA")
+    """Folder with the public statistics: SOS_REFERENCE_DATA, the sibling folder, or data/public."""
+    named = os.environ.get("SOS_REFERENCE_DATA")
     places = [Path(named)] if named else []
     places += [ROOT.parent / "shared" / "reference-data", ROOT / "data" / "public"]
     return next((place for place in places if place.is_dir() and any(place.iterdir())), None)

@@ -12,9 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import SCALE, sos
+from conftest import SCALE, BuiltBook, sos
 
-pytestmark = pytest.mark.xdist_group("site")
+
+@pytest.fixture(scope="module")
+def own_book(built_site, tmp_path_factory) -> BuiltBook:
+    """A book of this module's own, which its tests may spoil and mend."""
+    copy = tmp_path_factory.mktemp("own") / "book"
+    shutil.copytree(built_site.root, copy, copy_function=shutil.copy2)
+    return BuiltBook(copy, copy / "_build" / "html", built_site.log)
 
 
 def statuses(log: str) -> dict[str, str]:
@@ -23,11 +29,11 @@ def statuses(log: str) -> dict[str, str]:
     return {name: status for status, name in lines}
 
 
-def test_a_second_build_does_nothing_in_under_three_seconds(built_site):
+def test_a_second_build_does_nothing_in_under_three_seconds(own_book):
     best = 99.0
     for _ in range(3):  # the machine may be busy with other tests
         started = time.perf_counter()
-        again = built_site.run("build", "--scale", SCALE)
+        again = own_book.run("build", "--scale", SCALE)
         best = min(best, time.perf_counter() - started)
     assert again.returncode == 0, again.stdout + again.stderr
     found = statuses(again.stdout)
@@ -36,7 +42,7 @@ def test_a_second_build_does_nothing_in_under_three_seconds(built_site):
     assert "nothing has changed" in again.stdout
     assert again.stdout.splitlines()[-1].endswith("index.html")
     assert best < 3.0, f"{best:.1f} s"
-    quiet = built_site.run("build", "--scale", SCALE, "--quiet")
+    quiet = own_book.run("build", "--scale", SCALE, "--quiet")
     assert quiet.stdout.count("\n") == 1, "only where the result lies"
 
 
@@ -56,61 +62,61 @@ def test_the_package_is_light_to_import():
     assert min(float(m.stdout.splitlines()[0]) for m in made) < 0.5
 
 
-def test_words_rebuild_pages_alone(built_site):
-    page = built_site.root / "book" / "glossary.md"
+def test_words_rebuild_pages_alone(own_book):
+    page = own_book.root / "book" / "glossary.md"
     before = page.read_text("utf-8")
     try:
         page.write_text(before + "\nOne more sentence.\n", encoding="utf-8")
-        made = built_site.run("build", "--scale", SCALE)
+        made = own_book.run("build", "--scale", SCALE)
         found = statuses(made.stdout)
         assert {name for name, status in found.items() if status == "ran"} == {"book"}, made.stdout
-        assert "One more sentence." in (built_site.site / "book" / "glossary.html").read_text()
+        assert "One more sentence." in (own_book.site / "book" / "glossary.html").read_text()
     finally:
         page.write_text(before, encoding="utf-8")
-    made = built_site.run("build", "--scale", SCALE)
-    assert "One more sentence." not in (built_site.site / "book" / "glossary.html").read_text()
+    made = own_book.run("build", "--scale", SCALE)
+    assert "One more sentence." not in (own_book.site / "book" / "glossary.html").read_text()
 
 
-def test_an_unknown_number_fails_the_build_and_leaves_the_last_good_site(built_site):
-    page = built_site.root / "book" / "glossary.md"
+def test_an_unknown_number_fails_the_build_and_leaves_the_last_good_site(own_book):
+    page = own_book.root / "book" / "glossary.md"
     before = page.read_text("utf-8")
-    good = (built_site.site / "book" / "glossary.html").read_bytes()
+    good = (own_book.site / "book" / "glossary.html").read_bytes()
     try:
         page.write_text(before + "\nIt is {claim}`rq4.no.such`.\n", encoding="utf-8")
         for _ in range(2):  # the second build must not take the page for read and well
-            made = built_site.run("build", "--scale", SCALE)
+            made = own_book.run("build", "--scale", SCALE)
             assert made.returncode == 1
             assert "no claim 'rq4.no.such'" in made.stdout
             assert "the last good one stays" in made.stdout
-            assert (built_site.site / "book" / "glossary.html").read_bytes() == good
+            assert (own_book.site / "book" / "glossary.html").read_bytes() == good
     finally:
         page.write_text(before, encoding="utf-8")
-    made = built_site.run("build", "--scale", SCALE)
+    made = own_book.run("build", "--scale", SCALE)
     assert made.returncode == 0, made.stdout
-    assert (built_site.site / "book" / "glossary.html").read_bytes() == good
+    assert (own_book.site / "book" / "glossary.html").read_bytes() == good
 
 
-def test_stale_numbers_never_stay_on_a_page(built_site):
+def test_stale_numbers_never_stay_on_a_page(own_book):
     """Change a result behind the build's back: the build makes it again, not the page wrong."""
-    path = built_site.root / "results" / "public_statistics.json"
+    path = own_book.root / "results" / "public_statistics.json"
     kept = path.read_bytes()
     content = json.loads(kept)
     content["claims"]["public.rereferral.att"]["value"] = 77.7
     path.write_text(json.dumps(content), encoding="utf-8")
-    made = built_site.run("build", "--scale", SCALE)
+    made = own_book.run("build", "--scale", SCALE)
     assert made.returncode == 0, made.stdout
     assert statuses(made.stdout)["results public_statistics"] == "ran"
     assert path.read_bytes() == kept
-    assert "77.7" not in (built_site.site / "book" / "findings.html").read_text("utf-8")
+    assert "77.7" not in (own_book.site / "book" / "findings.html").read_text("utf-8")
 
 
-def test_a_failing_chapter_does_not_stop_the_others(built_site):
-    template = built_site.root / "notebooks" / "addendum_icpc.ipynb"
-    executed = built_site.root / "book" / "chapters" / "addendum_icpc.ipynb"
+def test_a_failing_chapter_does_not_stop_the_others(own_book):
+    template = own_book.root / "notebooks" / "addendum_icpc.ipynb"
+    executed = own_book.root / "book" / "chapters" / "addendum_icpc.ipynb"
     before, good = template.read_text("utf-8"), executed.read_bytes()
     try:
         template.write_text(before.replace('result.say(\\"answer\\")', "1 / 0"), encoding="utf-8")
-        made = built_site.run("build", "--scale", SCALE)
+        made = own_book.run("build", "--scale", SCALE)
         found = statuses(made.stdout)
         assert made.returncode == 1
         assert found["notebook addendum_icpc"] == "failed"
@@ -118,10 +124,10 @@ def test_a_failing_chapter_does_not_stop_the_others(built_site):
         assert "ZeroDivisionError" in made.stdout
         assert "addendum_icpc: the last good version stays in the book" in made.stdout
         assert executed.read_bytes() == good
-        assert (built_site.root / "_build" / "failed" / "addendum_icpc.ipynb").is_file()
+        assert (own_book.root / "_build" / "failed" / "addendum_icpc.ipynb").is_file()
     finally:
         template.write_text(before, encoding="utf-8")
-    assert built_site.run("build", "--scale", SCALE).returncode == 0
+    assert own_book.run("build", "--scale", SCALE).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -137,28 +143,28 @@ def test_a_failing_chapter_does_not_stop_the_others(built_site):
         (["bild"], r"invalid choice: '?bild'?"),
     ],
 )
-def test_a_wrong_request_gets_one_plain_line(built_site, arguments, says):
-    made = built_site.run(*arguments)
+def test_a_wrong_request_gets_one_plain_line(own_book, arguments, says):
+    made = own_book.run(*arguments)
     assert made.returncode == 2, made.stdout + made.stderr
     assert re.search(says, made.stderr), made.stderr
     assert "Traceback" not in made.stderr
     assert len([x for x in made.stderr.splitlines() if x.startswith(("error", "python -m"))]) == 1
 
 
-def test_a_broken_study_file_is_named_with_its_key(built_site, tmp_path):
-    text = (built_site.root / "data" / "study" / "synthetic.toml").read_text("utf-8")
+def test_a_broken_study_file_is_named_with_its_key(own_book, tmp_path):
+    text = (own_book.root / "data" / "study" / "synthetic.toml").read_text("utf-8")
     wrong = re.sub(r"(?m)^embedding_start\b", "embedding_strat", text, count=1)
     assert wrong != text
     (tmp_path / "mine.toml").write_text(wrong, encoding="utf-8")
-    made = built_site.run("build", "--study", str(tmp_path / "mine.toml"))
+    made = own_book.run("build", "--study", str(tmp_path / "mine.toml"))
     assert made.returncode == 2
     assert "embedding_strat" in made.stderr
     assert "embedding_start" in made.stderr
 
 
-def test_check_extract_says_what_is_there_and_what_is_wrong(built_site, tmp_path):
-    extract = built_site.root / "data" / "extract" / "synthetic"
-    made = built_site.run("check-extract", str(extract))
+def test_check_extract_says_what_is_there_and_what_is_wrong(own_book, tmp_path):
+    extract = own_book.root / "data" / "extract" / "synthetic"
+    made = own_book.run("check-extract", str(extract))
     assert made.returncode == 0, made.stdout + made.stderr
     assert re.search(r"referrals +[\d ]+ rows", made.stdout)
     # The made-up records hold recording faults on purpose: each is named, with what is done.
@@ -167,16 +173,16 @@ def test_check_extract_says_what_is_there_and_what_is_wrong(built_site, tmp_path
     broken = tmp_path / "extract"
     shutil.copytree(extract, broken)
     (broken / "cla_episodes.parquet").unlink()
-    made = built_site.run("check-extract", str(broken))
+    made = own_book.run("check-extract", str(broken))
     assert made.returncode == 2
     assert "cla_episodes" in made.stdout + made.stderr
     assert "Traceback" not in made.stderr
 
 
-def test_release_holds_safe_tables_sealed_results_and_a_log(built_site, tmp_path):
+def test_release_holds_safe_tables_sealed_results_and_a_log(own_book, tmp_path):
     out = tmp_path / "release"
     for _ in range(2):  # a second release replaces the first
-        made = built_site.run("release", "--out", str(out))
+        made = own_book.run("release", "--out", str(out))
         assert made.returncode == 0, made.stdout + made.stderr
     log = json.loads((out / "release.json").read_text("utf-8"))
     names = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}

@@ -15,8 +15,6 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import pytest
 import yaml
 
-pytestmark = pytest.mark.xdist_group("site")
-
 # WCAG 2.0 to 2.2, levels A and AA. Best-practice rules are looked at too, apart.
 AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 NARROW, WIDE = {"width": 320, "height": 800}, {"width": 1280, "height": 900}

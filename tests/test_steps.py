@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from sos_analysis import sources
-from sos_analysis.steps import Console, Run, Step
+from sos_analysis.errors import SosError
+from sos_analysis.steps import Console, Run, Step, one_build
 
 WORKER = """
 import os, sys, time
@@ -172,6 +173,17 @@ def test_stopping_leaves_nothing_half_written(tmp_path, how):
     assert again.returncode == 0, again.stdout + again.stderr
     assert "cached" in again.stdout.splitlines()[0]
     assert (tmp_path / "slow").read_text() == "whole"
+
+
+def test_two_builds_do_not_meet(tmp_path):
+    with (
+        one_build(tmp_path),
+        pytest.raises(SosError, match="another build is at work"),
+        one_build(tmp_path),
+    ):
+        pass
+    with one_build(tmp_path):
+        pass
 
 
 def test_a_closure_names_what_a_result_rests_on_and_no_more():

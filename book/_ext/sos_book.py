@@ -206,7 +206,6 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
             lang=app.config.language, title=escape(app.config.html_title), target=start
         )
         (out / "index.html").write_text(page, encoding="utf-8", newline="\n")
-    _write_chart_style(out / "_static" / CHART_STYLE)
     _copy_plotly(out / "_static" / "vendor" / "plotly.min.js")
     for unused in ("scripts/fontawesome.js", "scripts/fontawesome.js.map"):
         (out / "_static" / unused).unlink(missing_ok=True)
@@ -215,10 +214,14 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
             path.unlink()
 
 
-def _write_chart_style(target: Path) -> None:
-    """The rules that charts need, from the module that draws them."""
+def _write_chart_style(app: Sphinx) -> None:
+    """The rules that charts need, from the module that draws them; before pages name the file."""
+    if app.builder.format != "html":
+        return
     from sos_analysis.charts import css
 
+    target = Path(app.outdir, "_static", CHART_STYLE)
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(css(), encoding="utf-8", newline="\n")
 
 
@@ -288,6 +291,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     _register_math(app)
     app.add_css_file(CHART_STYLE)
     app.connect("builder-inited", _load)
+    app.connect("builder-inited", _write_chart_style)
     app.connect("source-read", _read)
     app.connect("html-page-context", _page, priority=600)
     app.connect("build-finished", _finish)
