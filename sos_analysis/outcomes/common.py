@@ -140,4 +140,4 @@ def complete(found: ibis.Table, records: Records) -> ibis.Table:
 def _words(flag: Any, unstated: str) -> Any:
     import ibis
 
-    return ibis.cases((flag, "yes"), (~flag, "no"), else_=unstated)
+    return ibis.cases((flag, "yes"), (flag.notnull(), "no"), else_=unstated)
