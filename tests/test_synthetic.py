@@ -19,8 +19,8 @@ from sos_analysis.records import synthetic, synthetic_context
 from sos_analysis.records.synthetic_care import LEGAL, PLACEMENTS, REASONS, STARTS
 from sos_analysis.records.synthetic_facts import CLOSURES, NEEDS
 from sos_analysis.records.synthetic_rates import YEARS, calibration, draw_plan
+from sos_analysis.sources import ROOT
 from sos_analysis.study import Truth, load_study
-from sos_analysis.study.reading import ROOT
 
 SCALE = 0.02  # of England: about 135,000 referrals, a few seconds
 THREE = ["004", "017", "090"]
