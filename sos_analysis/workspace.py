@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DATA = ROOT / "data"
 RESULTS = ROOT / "results"
 CELLS = DATA / "cells"
+#: Choices besides the definitions that chapters show, made in the same run of the engine.
+EXTRAS: Mapping[str, Mapping[str, Any]] = {"duration": {"beyond": 45}}
 #: Modules whose code decides what is in a cell.
 CELL_MODULES = ("records.npd", "outcomes", "cells")
 
@@ -100,16 +102,21 @@ def build_cells(
     """
     folder = extract_folder(study, extract)
     wanted = {
-        (outcome, definition): cells_path(study, folder, outcome, definition)
+        (outcome, definition, label): cells_path(study, folder, outcome, definition, overrides)
         for outcome in outcomes
+        for label, overrides in (("", {}), ("companion", EXTRAS.get(outcome)))
         for definition in DEFINITIONS
-        if study.groups(outcome, exclude=False)
+        if overrides is not None and study.groups(outcome, exclude=False)
     }
     missing = {key: path for key, path in wanted.items() if not _complete(path)}
     if missing:
-        _compute(study, folder, missing, {}, progress)
+        for_each = {
+            (outcome, definition, json.dumps(EXTRAS[outcome] if label else {})): path
+            for (outcome, definition, label), path in missing.items()
+        }
+        _compute(study, folder, for_each, progress)
         _forget_old(set(wanted.values()))
-    return {f"{o}-{d}": path / "meta.json" for (o, d), path in wanted.items()}
+    return {"-".join(filter(None, key)): path / "meta.json" for key, path in wanted.items()}
 
 
 def cells_for(
@@ -125,15 +132,15 @@ def cells_for(
     folder = extract_folder(study, extract)
     path = cells_path(study, folder, outcome, definition, overrides)
     if not _complete(path):
-        _compute(study, folder, {(outcome, definition): path}, overrides or {}, None)
+        chosen = json.dumps(dict(overrides or {}))
+        _compute(study, folder, {(outcome, definition, chosen): path}, None)
     return cells.load(path)
 
 
 def _compute(
     study: Study,
     folder: Path,
-    wanted: Mapping[tuple[str, str], Path],
-    overrides: Mapping[str, Any],
+    wanted: Mapping[tuple[str, str, str], Path],
     progress: Callable[[str], None] | None,
 ) -> None:
     from sos_analysis import cells
@@ -144,7 +151,7 @@ def _compute(
     authorities = sorted(
         {
             la
-            for outcome, _ in wanted
+            for outcome, *_ in wanted
             for g in study.groups(outcome, exclude=False)
             for la in (g.pilot, *g.comparators)
         }
@@ -152,9 +159,9 @@ def _compute(
     tell(f"reading the records of {len(authorities)} authorities")
     records = open_extract(folder, authorities=authorities)
     try:
-        for number, ((outcome, definition), path) in enumerate(wanted.items(), start=1):
+        for number, ((outcome, definition, chosen), path) in enumerate(wanted.items(), start=1):
             tell(f"{outcome}, {definition} ({number} of {len(wanted)})")
-            rows = events(records, study, outcome, definition, **overrides)
+            rows = events(records, study, outcome, definition, **json.loads(chosen))
             made = cells.collapse(
                 rows,
                 study,

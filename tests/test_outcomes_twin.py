@@ -662,6 +662,7 @@ def test_package_agrees_on_children_made_by_hand(
 ONE_BY_ONE: list[tuple[str, dict[str, Any]]] = [
     ("duration", {"trim": "fence"}),
     ("duration", {"trim": 10}),
+    ("duration", {"beyond": 45}),
     ("rereferral", {"nfa": "flag"}),
     ("escalation", {"nfa": "flag"}),
     ("escalation", {"second_referral": "first"}),

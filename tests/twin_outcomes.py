@@ -419,7 +419,10 @@ def state(referral: Referral) -> str:
 Options = Mapping[str, Any]
 _NO_CHOICE: Options = {}
 CHOICES: Mapping[str, Mapping[str, Options]] = {
-    "duration": {"original": {"trim": LONGEST}, "strict": {"trim": "none"}},
+    "duration": {
+        "original": {"trim": LONGEST, "beyond": 0},
+        "strict": {"trim": "none", "beyond": 0},
+    },
     "rereferral": {"original": {"nfa": "wide"}, "strict": {"nfa": "flag"}},
     "nfa_share": {"original": {"nfa": "wide"}, "strict": {"nfa": "flag"}},
     "escalation": {
@@ -511,13 +514,16 @@ def _duration(extract: Extract, outcome: str, options: Options) -> list[dict[str
             if start + dt.timedelta(DURATION_GAP) >= ASSESSMENTS_TO:
                 continue
             found.append(_event(key, start, end, working_days(start, end)))
-    longest = options["trim"]
+    longest, limit = options["trim"], options["beyond"]
     if longest == "none":
-        return found
+        longest = float("inf")
     if longest == "fence":
         lower, upper = (quantile([e["y"] for e in found], q) for q in (0.25, 0.75))
         longest = upper + 1.5 * (upper - lower)
-    return [event for event in found if event["y"] <= longest]
+    kept = [event for event in found if event["y"] <= longest]
+    if limit:
+        kept = [{**event, "y": 1 if event["y"] > limit else 0} for event in kept]
+    return kept
 
 
 def quantile(values: list[int], q: float) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sos_analysis.comparison import MatchedSample, matched, series
-from sos_analysis.workspace import cells_for, la_years
+from sos_analysis.workspace import EXTRAS, cells_for, la_years
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,54 @@ class OutcomeFit:
     event_study: EventStudy
 
 
+@dataclass(frozen=True)
+class CompanionFit:
+    """An outcome shown beside the main one, so that a change in who is counted is seen."""
+
+    label: str
+    scale: int
+    unit: str
+    estimate: Estimate
+
+
+#: By outcome: what is shown beside it, as (outcome, overrides, label).
+COMPANIONS: Mapping[str, tuple[tuple[str, Mapping[str, Any], str], ...]] = {
+    "duration": (("duration", EXTRAS["duration"], "Took longer than 45 working days"),),
+    "rereferral": (
+        ("nfa_share", {}, "Share of referrals closed with no further action"),
+        ("rereferral_all", {}, "Re-referral within six months of any referral"),
+    ),
+    "escalation": (("nfa_share", {}, "Share of referrals closed with no further action"),),
+}
+
+
+def companions(
+    study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]
+) -> tuple[CompanionFit, ...]:
+    """Preferred estimates of what is shown beside an outcome."""
+    from sos_analysis.estimation import did
+
+    made = []
+    for name, overrides, label in COMPANIONS.get(outcome, ()):
+        cells = cells_for(study, chosen["extract"], name, definition, overrides)
+        sample = matched(cells, study, name, cem=chosen["cem"], thin_groups="drop")
+        covariates = _covariates(study, name, cells, chosen)
+        found = did.estimate(
+            sample.frame,
+            series(cells, study, name, sample=sample, adjust=covariates),
+            covariates=covariates,
+            draws=chosen["draws"],
+            seed=chosen["seed"] or study.inference.seed,
+        )
+        made.append(CompanionFit(label, 100, "per 100", found))
+    return tuple(made)
+
+
+def _covariates(study: Study, outcome: str, cells: Cells, chosen: Mapping[str, Any]) -> list[str]:
+    wanted = study.outcome(outcome).model_covariates if chosen["covariates"] else ()
+    return [name for name in wanted if name in cells.covariates]
+
+
 def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) -> OutcomeFit:
     """Estimate one outcome under one definition with a chapter's parameters."""
     from sos_analysis.estimation import did
@@ -55,12 +103,7 @@ def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) 
 
     cells = cells_for(study, chosen["extract"], outcome, definition)
     sample = matched(cells, study, outcome, cem=chosen["cem"], thin_groups="drop")
-    spec = study.outcome(outcome)
-    covariates = (
-        [name for name in spec.model_covariates if name in cells.covariates]
-        if chosen["covariates"]
-        else []
-    )
+    covariates = _covariates(study, outcome, cells, chosen)
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
     draws, seed = chosen["draws"], chosen["seed"] or study.inference.seed
     frame, extra = with_la_years(sample.frame, la_years(study, chosen["extract"]))

@@ -12,7 +12,7 @@ from typing import Any
 
 from sos_analysis import checks as check
 from sos_analysis.chapters import ChapterSpec
-from sos_analysis.chapters.fit import OutcomeFit, fit
+from sos_analysis.chapters.fit import OutcomeFit, companions, fit
 from sos_analysis.chapters.reference import finding_claims
 from sos_analysis.chapters.words import OUTCOME_WORDS, OutcomeWords
 from sos_analysis.checks import CheckResult
@@ -282,6 +282,46 @@ class _Chapter:
                 "standard error. CRV1, which the original reports, is too small with few pilots "
                 "and stands here for comparison only."
             ),
+            source=self.source,
+            origin=self.origin,
+            rules=self.study.disclosure,
+        )
+
+    def companions(self) -> SafeTable | None:
+        """What is shown beside the outcome, by the preferred specification."""
+        found = companions(self.study, self.outcome.name, self.lead.definition, self.chosen)
+        if not found:
+            return None
+        rows = [
+            {
+                "label": c.label,
+                "baseline": c.estimate.baseline * c.scale,
+                "value": c.estimate.att * c.scale,
+                "low": c.estimate.ci[0] * c.scale,
+                "high": c.estimate.ci[1] * c.scale,
+                "p1": c.estimate.p_primary,
+                "p2": c.estimate.p_secondary,
+                "dof": c.estimate.n_clusters - 1,
+            }
+            for c in found
+        ]
+        return safe_table(
+            rows,
+            columns={
+                "label": Column("Beside it"),
+                "baseline": Column("Expected without", "", 1),
+                "value": Column("Difference", "", 1, signed=True),
+                "low": Column("95% from", "", 1, signed=True),
+                "high": Column("95% to", "", 1, signed=True),
+                "p1": Column("p, first", "p", 3),
+                "p2": Column("p, second", "p", 3),
+            },
+            estimates=("baseline", "value", "low", "high", "p1", "p2"),
+            residual_dof_column="dof",
+            title="Companions that show a change in who is counted, per 100"
+            if self.outcome.group == "referrals"
+            else "A companion: the share beyond the time the law expects, per 100",
+            caption="Preferred specification and the same two methods as above.",
             source=self.source,
             origin=self.origin,
             rules=self.study.disclosure,
@@ -659,6 +699,7 @@ class _Chapter:
         checks = self.checks()
         found = self.verdict(checks)
         prose = self.prose(found)
+        beside = self.companions()
         return ChapterResult(
             name=self.spec.name,
             title=self.spec.title,
@@ -668,6 +709,7 @@ class _Chapter:
             tables={
                 "counts": self.counts(),
                 "estimates": self.estimates(),
+                **({"companions": beside} if beside else {}),
                 "event_times": self.event_times(),
                 "parameters": self.parameters(),
             },

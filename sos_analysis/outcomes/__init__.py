@@ -129,8 +129,22 @@ def _duration(
     days = working_days(records, done, "start_date", "end_date").rename(event_date="start_date")
     days = days.mutate(risk_date=days.event_date, window_end=days.end_date)
     days = censored(in_data(days, study), rule.censor_days, rule.censor_date)
-    found = with_child(days, records)
-    trim = options["trim"]
+    return _beyond(_trimmed(with_child(days, records), study, rule, options["trim"]), rule, options)
+
+
+def _beyond(found: ibis.Table, rule: Outcome, options: Mapping[str, Any]) -> ibis.Table:
+    """The number of working days, or whether there were more than so many."""
+    limit = options["beyond"]
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        raise ParameterError(
+            f"option 'beyond' of {rule.name!r} is {limit!r}; it must be 0 (the number of working "
+            "days) or a whole number of working days."
+        )
+    return found.mutate(y=(found.y > limit).cast("int64")) if limit else found
+
+
+def _trimmed(found: ibis.Table, study: Study, rule: Outcome, trim: Any) -> ibis.Table:
+    """Very long assessments left out, as the option says."""
     if trim == "none":
         return found
     if trim == "fence":

@@ -153,7 +153,7 @@ _KEYS: Mapping[str, Sequence[str]] = {
 
 # The options of each outcome's definitions and how each is read.
 _OPTIONS: Mapping[str, Sequence[str]] = {
-    "duration": ("trim",),
+    "duration": ("trim", "beyond"),
     "rereferral": ("nfa",),
     "escalation": ("nfa", "second_referral", "prior_start", "short_breaks"),
     "kinship": ("placements", "legacy_until", "exits", "legal"),
@@ -272,6 +272,8 @@ def _option(s: Section, key: str) -> Any:
         return s.texts(key, KINSHIP_PLACEMENTS)
     if key == "exits":
         return s.texts(key, KINSHIP_EXITS)
+    if key == "beyond":
+        return s.whole(key, 0, 365)
     # trim: working days above which an assessment is dropped, or a word.
     expected = "a whole number of working days above 0, or 'fence', or 'none'"
     value = s.raw(key, expected)
