@@ -196,6 +196,32 @@ def test_release_holds_safe_tables_sealed_results_and_a_log(own_book, tmp_path):
         ChapterResult.load(sealed)
 
 
+def test_the_same_chapters_on_records_of_ones_own(own_book, tmp_path):
+    """A restricted study on a given extract: its own heading, banner kind and file names."""
+    text = (own_book.root / "data" / "study" / "synthetic.toml").read_text("utf-8")
+    text = text.replace('id = "synthetic"', 'id = "mine"', 1)
+    text = text.replace('origin = "synthetic"', 'origin = "restricted"', 1)
+    text = re.sub(r"(?ms)^\[(truth|synthetic)\b.*?(?=^\[|\Z)", "", text)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    extract = tmp_path / "records"
+    shutil.copytree(own_book.root / "data" / "extract" / "synthetic", extract)
+    arguments = ["build", "--study", str(tmp_path / "mine.toml")]
+    made = own_book.run(*arguments)
+    assert made.returncode == 2
+    assert "--extract FOLDER" in made.stderr
+    name = "rq1_assessment_duration"
+    made = own_book.run(*arguments, "--extract", str(extract), "--only", name)
+    found = statuses(made.stdout)
+    assert found[f"notebook {name}"] == "ran", made.stdout + made.stderr
+    assert "extract" not in found, "the records given are not made anew"
+    executed = (own_book.root / "book" / "chapters" / f"{name}.ipynb").read_text("utf-8")
+    assert "## Results on the restricted records" in executed
+    for mark in ("Made-up data", "made-up records", "claim-synthetic", "worked example"):
+        assert mark not in executed, mark
+    result = json.loads((own_book.root / "results" / f"{name}.json").read_text("utf-8"))
+    assert result["origin"] == "restricted"
+
+
 def test_one_chapter_alone_in_a_fresh_copy(built_site, tmp_path):
     """`--only` builds what the chapter needs, says where it is, and asks for no other chapter."""
     fresh = tmp_path / "fresh"

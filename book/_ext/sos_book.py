@@ -1,6 +1,7 @@
 """The book's one Sphinx extension.
 
 - ``{claim}`` puts a number from the results into a sentence; an unknown one fails the build.
+- ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
 - Every page gets a banner that says whether its numbers are real.
 - Formulas become MathML: no script, no font, no network.
 - The theme is mended where it would shut readers out, and a proper start page is written.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxRole
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.math import get_node_equation_number
 
 from sos_analysis.disclosure import ORIGINS
@@ -69,6 +70,31 @@ class ClaimRole(SphinxRole):
             href = posixpath.relpath(f"{made_by}.html", here or ".")
         node = claim_node("", nodes.Text(shown), html=claim.to_html(form, href))
         return [node], []
+
+
+class EditionDirective(SphinxDirective):
+    """Content for one edition alone: ``synthetic`` (worked examples) or ``restricted``."""
+
+    has_content = True
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        wanted = self.arguments[0]
+        if wanted not in ("synthetic", "restricted"):
+            raise self.error(f"edition {wanted!r} is unknown; allowed: synthetic, restricted")
+        bundle: Bundle = self.env.app.sos_bundle  # type: ignore[attr-defined]
+        for name, result in bundle.chapters.items():
+            if result.origin in ("synthetic", "restricted"):
+                self.env.note_dependency(str(Path(self.env.srcdir, RESULTS, f"{name}.json")))
+        if edition(bundle) != wanted:
+            return []
+        return self.parse_content_to_nodes(allow_section_headings=True)
+
+
+def edition(bundle: Bundle) -> str:
+    """``restricted`` if any chapter rests on restricted records, else ``synthetic``."""
+    origins = {result.origin for result in bundle}
+    return "restricted" if "restricted" in origins else "synthetic"
 
 
 def _html_claim(translator: Any, node: nodes.Element) -> None:
@@ -286,6 +312,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book sets this for an extension that this book leaves out.
     app.add_config_value("comments_config", {}, "env")
     app.add_role("claim", ClaimRole())
+    app.add_directive("edition", EditionDirective)
     plain = (_plain_claim, _plain_claim)
     app.add_node(claim_node, html=(_html_claim, None), text=plain, latex=plain)
     _register_math(app)
