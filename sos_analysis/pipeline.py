@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from sos_analysis.errors import ParameterError, RecordsError
-from sos_analysis.results.claims import code_hash as result_code_hash
 from sos_analysis.sources import ROOT, code_hash, versions
 from sos_analysis.steps import Console, Run, Step, Verbosity, one_build
 from sos_analysis.workspace import CELL_MODULES, DATA, RESULTS, extract_hash
@@ -181,7 +180,7 @@ class _Plan:
                 {"out": str(out), "study": self.study_argument},
                 lambda: {
                     "study": self.study.hash,
-                    "code": code_hash("chapters") + result_code_hash(),
+                    "code": code_hash("chapters"),
                     **self._files(DATA / "published", DATA / "programme", DATA / "released"),
                 },
                 (out,),
@@ -213,7 +212,7 @@ class _Plan:
         def inputs() -> Mapping[str, str]:
             found = {
                 "study": self.study.hash,
-                "code": code_hash("chapters") + result_code_hash(),
+                "code": code_hash("chapters"),
                 "parameters": json.dumps(parameters, sort_keys=True),
                 **self._files(DATA / "published", DATA / "programme", DATA / "released"),
                 **versions(*_ESTIMATION, *_ENGINE),
