@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sos_analysis.errors import SosError
-from sos_analysis.steps import Verbosity
+from sos_analysis.pipeline.steps import Verbosity
 
 
 def _positive(text: str) -> float:
@@ -183,7 +183,7 @@ def _fetch_public(arguments: argparse.Namespace) -> int:
 
 
 def _release(arguments: argparse.Namespace) -> int:
-    from sos_analysis.release import release
+    from sos_analysis.pipeline.release import release
 
     for line in release(Path(arguments.out)):
         if not arguments.quiet:
@@ -192,7 +192,7 @@ def _release(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from sos_analysis.verify import verify
+    from sos_analysis.pipeline.verify import verify
     from sos_analysis.workspace import RESULTS, ROOT
 
     site = Path(arguments.site) if arguments.site else ROOT / "_build" / "html"

@@ -153,6 +153,7 @@ def test_restricted_records_are_rated_and_not_called_made_up(extract: Path, tmp_
     assert result.origin == "restricted"
     assert result.verdict is not None
     assert result.verdict.certainty in ("very low", "low", "moderate")
+    assert f"How sure we are: {result.verdict.certainty}." in result.say("answer").text
     text = " ".join(result.say(key).text for key in result.prose)
     text += "".join(f.title + f.subtitle + f.source for f in result.figures.values())
     assert "ade-up" not in text

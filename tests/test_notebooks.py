@@ -13,7 +13,7 @@ import pytest
 
 from sos_analysis.chapters import CHAPTERS
 from sos_analysis.errors import ParameterError
-from sos_analysis.notebooks import (
+from sos_analysis.pipeline.notebooks import (
     NotebookError,
     check_parameters,
     prepare,

@@ -177,7 +177,7 @@ def test_nothing_is_left_unresolved(built_site):
 
 def test_a_wrong_number_on_a_page_is_found(built_site, tmp_path):
     """Change one digit of one page of a copy: verify must say which."""
-    from sos_analysis.verify import verify
+    from sos_analysis.pipeline.verify import verify
 
     name = "book/chapters/public_statistics.html"
     text = (built_site.site / name).read_text("utf-8")

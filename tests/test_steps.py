@@ -16,13 +16,13 @@ import pytest
 
 from sos_analysis import sources
 from sos_analysis.errors import SosError
-from sos_analysis.steps import Console, Run, Step, one_build
+from sos_analysis.pipeline.steps import Console, Run, Step, one_build
 
 WORKER = """
 import os, sys, time
 from pathlib import Path
 from sos_analysis.errors import SosError
-from sos_analysis.work import serve
+from sos_analysis.pipeline.work import serve
 
 
 def join(out, parts, add):
@@ -128,7 +128,7 @@ def test_stopping_leaves_nothing_half_written(tmp_path, how):
             """
             import sys
             from pathlib import Path
-            from sos_analysis.steps import Console, Run, Step
+            from sos_analysis.pipeline.steps import Console, Run, Step
             here = Path(sys.argv[1])
             def arguments(name):
                 return {"out": str(here / name), "seconds": float(sys.argv[2])}

@@ -234,6 +234,10 @@ class _Chapter(Exhibits):
             )
         else:
             answer += "."
+        if found is not None and found.certainty:
+            # Ratings are for real records alone.
+            why = " ".join(found.reasons)
+            answer += f" How sure we are: <strong>{found.certainty}</strong>. {why}"
         return {
             "published": self._published(),
             "companion": self._companion(),

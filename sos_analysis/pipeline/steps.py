@@ -41,7 +41,7 @@ class Step:
     name
         Unique, shown to the reader of the log.
     task
-        Name of a function in `sos_analysis.work`.
+        Name of a function in `sos_analysis.pipeline.work`.
     arguments
         Its keyword arguments; anything JSON can hold.
     inputs
@@ -287,7 +287,12 @@ class Run:
     """Runs steps with doit and says what became of each."""
 
     def __init__(
-        self, folder: Path, console: Console, *, jobs: int, worker: str = "sos_analysis.work"
+        self,
+        folder: Path,
+        console: Console,
+        *,
+        jobs: int,
+        worker: str = "sos_analysis.pipeline.work",
     ) -> None:
         """
         Parameters

@@ -1,8 +1,9 @@
-"""The tasks of the build, each run in a process of its own by `sos_analysis.steps`.
+"""The tasks of the build, each run in a process of its own by `sos_analysis.pipeline.steps`.
 
-``python -m sos_analysis.work TASK`` reads its arguments as a line of JSON from standard input. It
-says how far it is in lines that start with ``@progress``, and ends with ``@answer`` (files made,
-one line about them) or ``@error`` (one line). Everything else printed goes to the step's log.
+``python -m sos_analysis.pipeline.work TASK`` reads its arguments as a line of JSON from standard
+input. It says how far it is in lines that start with ``@progress``, and ends with ``@answer``
+(files made, one line about them) or ``@error`` (one line). Everything else printed goes to the
+step's log.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def notebook(
     template: str, out: str, failed: str, parameters: dict[str, Any], result: str
 ) -> Answer:
     """Execute a chapter's notebook."""
-    from sos_analysis.notebooks import run_notebook
+    from sos_analysis.pipeline.notebooks import run_notebook
 
     origin = json.loads(Path(result).read_text("utf-8"))["origin"]
     run_notebook(Path(template), Path(out), parameters, origin=str(origin), failed=Path(failed))
@@ -102,7 +103,7 @@ def notebook(
 @_task
 def downloads(results: str, chapters: list[str], notebooks: str, out: str) -> Answer:
     """A CSV file for each table and figure, the results file and the executed notebook."""
-    from sos_analysis.notebooks import download_name
+    from sos_analysis.pipeline.notebooks import download_name
     from sos_analysis.results import ChapterResult
 
     folder = Path(out)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sos_analysis.errors import ParameterError, RecordsError
+from sos_analysis.pipeline.steps import Console, Run, Step, Verbosity, one_build
 from sos_analysis.sources import ROOT, code_hash, versions
-from sos_analysis.steps import Console, Run, Step, Verbosity, one_build
 from sos_analysis.workspace import CELL_MODULES, DATA, RESULTS, extract_hash
 
 BUILD = ROOT / "_build"
@@ -258,7 +258,7 @@ class _Plan:
                 lambda: {
                     "template": self.run.hashes.of(template),
                     "result": self.run.hashes.of(result),
-                    "code": code_hash("notebooks", "chapters"),
+                    "code": code_hash("pipeline.notebooks", "chapters"),
                     "parameters": json.dumps(parameters, sort_keys=True),
                     **versions(*_NOTEBOOK),
                 },
@@ -282,7 +282,7 @@ class _Plan:
                     "out": str(DOWNLOADS),
                 },
                 lambda: {
-                    "code": code_hash("results", "work"),
+                    "code": code_hash("results", "pipeline.work"),
                     **self._files(RESULTS, EXECUTED),
                 },
                 after=after,
@@ -298,7 +298,7 @@ class _Plan:
                 "book",
                 {"out": str(SITE), "work": str(BUILD / "site")},
                 lambda: {
-                    "code": code_hash("results", "work"),
+                    "code": code_hash("results", "pipeline.work"),
                     **{
                         name: value
                         for name, value in self._files(

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from sos_analysis import __version__
 from sos_analysis.errors import SosError
+from sos_analysis.pipeline.work import replace_folder
 from sos_analysis.results import load_bundle
-from sos_analysis.work import replace_folder
 from sos_analysis.workspace import RESULTS
 
 LOG = "release.json"
