@@ -57,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
             "--scale",
             type=_positive,
             default=1.0,
-            help="size of the synthetic extract; 1 is all of England (default)",
+            help="size of the synthetic extract; 1 is all of England (default); below about 0.05 "
+            "kinship care has too few cases to be estimated",
         )
         made.add_argument("--seed", type=int, help="seed of the synthetic extract")
 

@@ -162,6 +162,16 @@ def test_restricted_records_are_rated_and_not_called_made_up(extract: Path, tmp_
     assert "covers_truth" not in {c.id for c in result.checks}
 
 
+def test_a_thin_sample_is_marked_or_refused_never_guessed(small_extract: Path) -> None:
+    """One per cent of England: what cannot be computed is a symbol, or one clear error."""
+    result = chapter("rq3_escalation_on_rereferral", extract=str(small_extract), draws=DRAWS)
+    cells = [v for key in ("low", "high", "crv3") for v in result.tables["estimates"].values(key)]
+    assert {"[c]", "[x]"} & set(cells)
+    assert all(isinstance(v, str) or math.isfinite(v) for v in cells)
+    with pytest.raises(RecordsError, match=r"no matched group is left.*Use a larger extract"):
+        chapter("rq4_kinship_care", extract=str(small_extract), draws=DRAWS)
+
+
 def test_claims_are_the_estimates_in_the_readers_unit(
     extract: Path, ran: Callable[[str], ChapterResult]
 ) -> None:

@@ -138,7 +138,7 @@ class Exhibits:
         preferred, original = self.lead.preferred, self.lead.original
         known = any(isinstance(row["truth"], float) for row in rows)
         return safe_table(
-            rows,
+            [_known(row) for row in rows],
             columns={
                 "definition": Column("Definition"),
                 "specification": Column("Specification"),
@@ -188,7 +188,7 @@ class Exhibits:
             for c in found
         ]
         return safe_table(
-            rows,
+            [_known(row) for row in rows],
             columns={
                 "label": Column("Beside it"),
                 "baseline": Column("Expected without", "", 1),
@@ -301,7 +301,7 @@ class Exhibits:
         title = f"{self._example()}The estimate is {size}"
         return safe_figure(
             "estimates",
-            rows,
+            [_known(row) for row in rows],
             title=title,
             subtitle=f"{self.place}. Difference in {self.words.noun}, {self.unit}, with 95% "
             "intervals. The band is the smallest difference called important",
@@ -405,6 +405,14 @@ class Exhibits:
 
     def _example(self) -> str:
         return "Worked example: " if self.made_up else ""
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """A row in which a number that could not be computed is marked 'not available'."""
+    return {
+        key: NOT_AVAILABLE if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
 
 
 def _bootstrapped(e: Estimate) -> bool:
