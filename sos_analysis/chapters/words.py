@@ -35,7 +35,7 @@ OUTCOME_WORDS: Mapping[str, OutcomeWords] = {
         what="",
         good=None,
         events="assessments",
-        public="The companion does not yet hold a public figure on the length of assessments.",
+        public="This report does not yet hold a public figure on the length of assessments.",
     ),
     "rereferral": OutcomeWords(
         noun="re-referral within six months",
@@ -59,8 +59,7 @@ OUTCOME_WORDS: Mapping[str, OutcomeWords] = {
         what="lived with kin within a year",
         good="up",
         events="periods of care under a care order",
-        public="Public statistics say nothing on this: kinship shares of authorities are not "
-        "published.",
+        public="They say nothing on this: kinship shares of authorities are not published.",
     ),
     "icpc": OutcomeWords(
         noun="initial child protection conferences within 90 days",
@@ -68,6 +67,6 @@ OUTCOME_WORDS: Mapping[str, OutcomeWords] = {
         what="led to a conference within 90 days",
         good=None,
         events="referrals that became cases of children in need",
-        public="The companion does not yet hold a public figure on conferences.",
+        public="This report does not yet hold a public figure on conferences.",
     ),
 }
