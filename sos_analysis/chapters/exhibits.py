@@ -258,26 +258,6 @@ class Exhibits:
             )
         return rows
 
-    def parameters(self) -> SafeTable:
-        """Parameters of this run."""
-        rows = [
-            {"name": name, "value": _parameter(value), "help": self.spec.parameters[name].help}
-            for name, value in self.chosen.items()
-        ]
-        return safe_table(
-            rows,
-            columns={
-                "name": Column("Parameter"),
-                "value": Column("Value here"),
-                "help": Column("Meaning"),
-            },
-            category_columns=("value",),
-            title="Parameters of this run",
-            source="Parameters cell of the notebook",
-            origin="design",
-            rules=self.study.disclosure,
-        )
-
     # --- figures -----------------------------------------------------------------------------
 
     def effect(self) -> SafeFigure:
@@ -426,12 +406,6 @@ def interval_of(e: Estimate) -> tuple[float, float]:
 
 def method_of(e: Estimate) -> str:
     return e.secondary if _bootstrapped(e) else e.primary
-
-
-def _parameter(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value) if value != "" else "(default)"
 
 
 def _first_upper(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from sos_analysis import checks as check
 from sos_analysis import companion
 from sos_analysis.chapters import CHAPTERS, ChapterSpec
+from sos_analysis.chapters.ledger import Ledger, parameters_table
 from sos_analysis.checks import CheckResult
 from sos_analysis.companion import CompanionResult, PanelEstimate
 from sos_analysis.disclosure import (
@@ -23,7 +24,7 @@ from sos_analysis.disclosure import (
 )
 from sos_analysis.evidence import Verdict, verdict
 from sos_analysis.records.public_statistics import PublicOutcome
-from sos_analysis.results import ChapterResult, Claim, code_hash, content_hash
+from sos_analysis.results import ChapterResult, code_hash, content_hash
 from sos_analysis.sources import file_hash
 
 NAME = "public_statistics"
@@ -91,7 +92,15 @@ class _Companion:
     ) -> None:
         self.spec, self.chosen, self.found = spec, chosen, found
         self.hashes = hashes(chosen)
-        self.claims: dict[str, Claim] = {}
+        ledger = Ledger(
+            "public",
+            NAME,
+            origin="public",
+            source="sos_analysis.companion.run",
+            hashes=self.hashes,
+            note=found.attribution,
+        )
+        self.claims, self.claim = ledger.claims, ledger.claim
         years = found.parameters
         self.first, self.last, self.post = (
             years["first_year"],
@@ -138,34 +147,6 @@ class _Companion:
         return made
 
     # --- claims ------------------------------------------------------------------------------
-
-    def claim(
-        self,
-        name: str,
-        value: float | str,
-        unit: str = "",
-        *,
-        ends: tuple[float, float] | None = None,
-        decimals: int = 0,
-        origin: str = "public",
-    ) -> str:
-        """Make a claim and give its id."""
-        low, high = ends or (None, None)
-        made = Claim(
-            f"public.{name}",
-            value,
-            unit,
-            low,
-            high,
-            decimals,
-            origin=origin,
-            chapter=NAME,
-            source="sos_analysis.companion.run",
-            note=self.found.attribution,
-            hashes=self.hashes,
-        )
-        self.claims[made.id] = made
-        return made.id
 
     def _all_claims(self) -> None:
         for outcome in self.found.outcomes:
@@ -319,23 +300,6 @@ class _Companion:
             "crv3": e.se_crv3,
             "crv1": e.se_crv1,
         }
-
-    def parameters(self) -> SafeTable:
-        """Parameters and provenance of this run."""
-        rows = [
-            {"name": n, "value": str(v) or "(default)", "help": self.spec.parameters[n].help}
-            for n, v in self.chosen.items()
-        ]
-        return self._safe(
-            rows,
-            columns={
-                "name": Column("Parameter"),
-                "value": Column("Value here"),
-                "help": Column("Meaning"),
-            },
-            category_columns=("value",),
-            title="Parameters of this run",
-        )
 
     def effect(self) -> SafeFigure:
         """The three differences."""
@@ -518,7 +482,7 @@ class _Companion:
                 "findings": self.findings(),
                 "counts": self.counts(),
                 "estimates": self.estimates(),
-                "parameters": self.parameters(),
+                "parameters": parameters_table(self.spec, self.chosen, ALREADY_PUBLISHED),
             },
             figures=figures,
             checks=tagged,

@@ -14,6 +14,7 @@ from sos_analysis import checks as check
 from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.exhibits import DEFINED, Exhibits, interval_of, method_of
 from sos_analysis.chapters.fit import OutcomeFit, fit
+from sos_analysis.chapters.ledger import Ledger, parameters_table
 from sos_analysis.chapters.reference import finding_claims
 from sos_analysis.checks import CheckResult
 from sos_analysis.disclosure import safe_count
@@ -21,7 +22,7 @@ from sos_analysis.estimation.estimate import Estimate
 from sos_analysis.estimation.power import equivalence
 from sos_analysis.evidence import Verdict, verdict
 from sos_analysis.facts import published
-from sos_analysis.results import ChapterResult, Claim, code_hash, content_hash
+from sos_analysis.results import ChapterResult, code_hash, content_hash
 from sos_analysis.study import DEFINITIONS, Outcome, Study, load_study
 from sos_analysis.workspace import extract_folder, extract_hash
 
@@ -70,39 +71,16 @@ class _Chapter(Exhibits):
         super().__init__(spec, chosen, study, outcome, fits)
         self.prefix = PREFIX[outcome.name]
         self.hashes = hashes(chosen)
-        self.claims: dict[str, Claim] = {}
-
-    # --- claims ------------------------------------------------------------------------------
-
-    def claim(
-        self,
-        name: str,
-        value: float | str,
-        unit: str = "",
-        *,
-        ends: tuple[float, float] | None = None,
-        decimals: int = 0,
-        origin: str = "",
-        source: str = "sos_analysis.chapters.question",
-        note: str = "",
-    ) -> str:
-        """Make a claim and give its id."""
-        low, high = ends or (None, None)
-        made = Claim(
-            f"{self.prefix}.{name}",
-            value,
-            unit,
-            low,
-            high,
-            decimals,
-            origin=origin or self.origin,
-            chapter=self.spec.name,
-            source=source,
-            note=note,
+        ledger = Ledger(
+            self.prefix,
+            spec.name,
+            origin=self.origin,
+            source="sos_analysis.chapters.question",
             hashes=self.hashes,
         )
-        self.claims[made.id] = made
-        return made.id
+        self.claims, self.claim = ledger.claims, ledger.claim
+
+    # --- claims ------------------------------------------------------------------------------
 
     def _estimate_claims(self) -> None:
         for definition, found in self.fits.items():
@@ -341,7 +319,7 @@ class _Chapter(Exhibits):
                 "estimates": self.estimates(),
                 **({"companions": beside} if beside else {}),
                 "event_times": self.event_times(),
-                "parameters": self.parameters(),
+                "parameters": parameters_table(self.spec, self.chosen, self.study.disclosure),
             },
             figures={
                 "effect": self.effect(),
