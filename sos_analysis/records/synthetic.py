@@ -232,11 +232,14 @@ def _write_all(
         rows["authorities"] = writers.put("authorities.parquet", context.authorities(study, chosen))
         for done, la in enumerate(chosen, start=1):
             cases, tables = source.records(la)
+            counted = context.Counted()
             for name, years in YEARLY.items():
                 for year in years:
-                    rows[name] += writers.put(file_name(name, year), tables.table(name, year))
+                    content = tables.table(name, year)
+                    counted.add(name, year, content)
+                    rows[name] += writers.put(file_name(name, year), content)
             rows["cla_episodes"] += writers.put("cla_episodes.parquet", tables.cla_episodes())
-            yearly = context.la_years(study, source.plan, la, source.stream(la, _CONTEXT))
+            yearly = context.la_years(study, source.plan, la, source.stream(la, _CONTEXT), counted)
             rows["la_years"] += writers.put("la_years.parquet", yearly)
             rows["referrals"] += int((cases.referral > year_end(FIRST_RETURN - 1)).sum())
             truth.add(la, cases, effects_of(study, la), tables.child_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sos_analysis.records.synthetic_case import Ints
 from sos_analysis.records.synthetic_rates import FIRST_RETURN, YEARS, Plan
@@ -24,7 +25,26 @@ def authorities(study: Study, chosen: tuple[str, ...]) -> pa.Table:
     return pa.table({"la": pa.array(chosen, pa.string()), "name": pa.array(label, pa.string())})
 
 
-def la_years(study: Study, plan: Plan, la: str, rng: np.random.Generator) -> pa.Table:
+class Counted:
+    """What the original took from the records themselves, by year (named by its end)."""
+
+    def __init__(self) -> None:
+        self.assessments: dict[int, int] = {}
+        self.white_british: dict[int, float] = {}
+
+    def add(self, name: str, year: int, table: pa.Table) -> None:
+        """Count a yearly file: assessments, or White British children per 100 referrals."""
+        if name == "assessments":
+            self.assessments[year] = table.num_rows
+        elif name == "cin" and table.num_rows:
+            share = pc.mean(pc.equal(table["CIN_Ethnicity"], "WBRI").cast("float64")).as_py()
+            if share is not None:
+                self.white_british[year] = round(100 * share, 1)
+
+
+def la_years(
+    study: Study, plan: Plan, la: str, rng: np.random.Generator, counted: Counted
+) -> pa.Table:
     """One row a year (by its end); everything drifts slowly, as real measures do.
 
     Parameters
@@ -32,6 +52,7 @@ def la_years(study: Study, plan: Plan, la: str, rng: np.random.Generator) -> pa.
     study : Ofsted histories of the authorities it lists, waves of its pilots.
     plan : populations.
     la, rng : the authority and its stream.
+    counted : from its yearly files; null where there is no file.
     """
     years = np.array([year for year in YEARS if year >= FIRST_RETURN])
     n = len(years)
@@ -53,6 +74,12 @@ def la_years(study: Study, plan: Plan, la: str, rng: np.random.Generator) -> pa.
             "innovation_projects": pa.array(_projects(study, la, years, rng).astype(np.int16)),
             "cpp_reviews_on_time": pa.array(np.round(reviews, 1)),
             "ofsted": pa.array(_ratings(study, la, years, rng).astype(np.int16)),
+            "assessments": pa.array(
+                [counted.assessments.get(int(year)) for year in years], pa.int32()
+            ),
+            "white_british": pa.array(
+                [counted.white_british.get(int(year)) for year in years], pa.float64()
+            ),
         }
     )
 
