@@ -15,7 +15,7 @@ import pytest
 from sos_analysis import chapters, workspace
 from sos_analysis.chapters import CHAPTERS, chapter
 from sos_analysis.chapters.fit import fit, with_la_years
-from sos_analysis.errors import ClaimError, ParameterError, RecordsError
+from sos_analysis.errors import ClaimError, ParameterError, RecordsError, StudyError
 from sos_analysis.facts import published
 from sos_analysis.results import ChapterResult
 from sos_analysis.study import load_study
@@ -170,6 +170,24 @@ def test_a_thin_sample_is_marked_or_refused_never_guessed(small_extract: Path) -
     assert all(isinstance(v, str) or math.isfinite(v) for v in cells)
     with pytest.raises(RecordsError, match=r"no matched group is left.*Use a larger extract"):
         chapter("rq4_kinship_care", extract=str(small_extract), draws=DRAWS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('matched_primary = "slot permutation"', 'matched_primary = "CRV3"', "matched_primary"),
+        ("level = 0.95", "level = 0.9", r"inference\.level is 0\.9.*0\.95"),
+    ],
+)
+def test_a_declaration_that_would_be_ignored_is_refused(
+    extract: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    text = load_study().path.read_text("utf-8")
+    assert old in text
+    path = tmp_path / "declared.toml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(StudyError, match=message):
+        chapter("rq4_kinship_care", study=str(path), extract=str(extract), draws=DRAWS)
 
 
 def test_claims_are_the_estimates_in_the_readers_unit(

@@ -46,7 +46,7 @@ class ChapterSpec:
     parameters: Mapping[str, Parameter]
 
 
-_DRAWS = Parameter(int, 9999, "draws of the permutation test and of the bootstrap")
+_DRAWS = Parameter(int, 0, "draws of both tests; 0 takes the study file's")
 _SEED = Parameter(int, 0, "seed of all draws; 0 takes the study file's")
 _PUBLIC = Parameter(str, "", "folder of the public statistics; empty: data/public or released")
 _QUESTION = {
@@ -183,7 +183,7 @@ def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{spec.name}: parameter {name} is {value!r}; allowed: "
                 f"{', '.join(map(str, wanted.allowed))}"
             )
-        if name == "draws" and int(str(value)) < 99:
+        if name == "draws" and value != 0 and int(str(value)) < 99:
             raise ParameterError(
                 f"{spec.name}: parameter draws is {value}; give at least 99, or p-values mean "
                 "nothing"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sos_analysis.comparison import MatchedSample, matched, series
+from sos_analysis.errors import StudyError
 from sos_analysis.workspace import EXTRAS, cells_for, la_years
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ LA_COVARIATES = (
     "white_british",
     "cpp_reviews_on_time",
 )
+
+
+#: What is computed for matched groups, as a study file declares it.
+COMPUTED: Mapping[str, str | float] = {
+    "matched_primary": "slot permutation",
+    "matched_secondary": "WCR-31",
+    "level": 0.95,
+}
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,37 @@ def companions(
         cells = cells_for(study, chosen["extract"], name, definition, overrides)
         sample = matched(cells, study, name, cem=chosen["cem"], thin_groups="drop")
         covariates = _covariates(study, name, cells, chosen)
+        draws, seed = drawn(study, chosen)
         found = did.estimate(
             sample.frame,
             series(cells, study, name, sample=sample, adjust=covariates),
             covariates=covariates,
-            draws=chosen["draws"],
-            seed=chosen["seed"] or study.inference.seed,
+            draws=draws,
+            seed=seed,
         )
         made.append(CompanionFit(label, 100, "per 100", found))
     return tuple(made)
+
+
+def drawn(study: Study, chosen: Mapping[str, Any]) -> tuple[int, int]:
+    """Draws and seed: a chapter's own, or those of the study file where it gives 0."""
+    return chosen["draws"] or study.inference.draws, chosen["seed"] or study.inference.seed
+
+
+def _check_declared(study: Study) -> None:
+    """Refuse a declaration that would be ignored: readers take it for what was done."""
+    rules = study.inference
+    declared = {
+        "matched_primary": rules.matched_primary,
+        "matched_secondary": rules.matched_secondary,
+        "level": rules.level,
+    }
+    for key, value in declared.items():
+        if value != COMPUTED[key]:
+            raise StudyError(
+                f"{study.path.name}: inference.{key} is {value!r}, but the chapters compute "
+                f"{COMPUTED[key]!r} for matched groups; set it so."
+            )
 
 
 def _covariates(study: Study, outcome: str, cells: Cells, chosen: Mapping[str, Any]) -> list[str]:
@@ -97,15 +128,21 @@ def _covariates(study: Study, outcome: str, cells: Cells, chosen: Mapping[str, A
 
 
 def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) -> OutcomeFit:
-    """Estimate one outcome under one definition with a chapter's parameters."""
+    """Estimate one outcome under one definition with a chapter's parameters.
+
+    Raises
+    ------
+    StudyError : the study declares an inference that is not what is computed here.
+    """
     from sos_analysis.estimation import did
     from sos_analysis.estimation.event_study import event_study
 
+    _check_declared(study)
     cells = cells_for(study, chosen["extract"], outcome, definition)
     sample = matched(cells, study, outcome, cem=chosen["cem"], thin_groups="drop")
     covariates = _covariates(study, outcome, cells, chosen)
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
-    draws, seed = chosen["draws"], chosen["seed"] or study.inference.seed
+    draws, seed = drawn(study, chosen)
     frame, extra = with_la_years(sample.frame, la_years(study, chosen["extract"]))
     return OutcomeFit(
         outcome=outcome,

@@ -69,7 +69,7 @@ def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
     found = companion.run(
         chosen["public_data"] or None,
         **keep,
-        draws=chosen["draws"],
+        draws=chosen["draws"] or companion.DRAWS,
         seed=chosen["seed"] or companion.SEED,
     )
     return _Companion(spec, chosen, found).result()

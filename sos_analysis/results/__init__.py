@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 
 from sos_analysis import charts, tables
 from sos_analysis.checks import STATUSES, CheckResult
-from sos_analysis.results.claims import Claim, code_hash, content_hash, unknown
+from sos_analysis.disclosure.safe import ORIGINS, SafeFigure, SafeTable
+from sos_analysis.disclosure.suppression import SYMBOLS
 from sos_analysis.errors import ClaimError
 from sos_analysis.evidence import COST, Verdict
 from sos_analysis.formats import Rendered, escape
-from sos_analysis.disclosure.safe import ORIGINS, SafeFigure, SafeTable
-from sos_analysis.disclosure.suppression import SYMBOLS
+from sos_analysis.results.claims import Claim, code_hash, content_hash, unknown
 
 SCHEMA = "sos-results"
 VERSION = 1

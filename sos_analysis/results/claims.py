@@ -8,20 +8,18 @@ results number by number. `Claim.forms` lists the forms.
 from __future__ import annotations
 
 import difflib
-import functools
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from sos_analysis import sources
+from sos_analysis.disclosure.safe import ORIGINS
 from sos_analysis.errors import ClaimError
 from sos_analysis.formats import escape, finite, fixed, interval, number, quantity, spoken
-from sos_analysis.disclosure.safe import ORIGINS
 
 _ID = re.compile(r"^[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)+$")
 _UNIT = re.compile(r"^(|%|p|[A-Za-z][A-Za-z0-9 ,'’/-]*)$")
