@@ -33,7 +33,6 @@ Clock = Literal["window_end", "event_date"]
 
 PRE, POST, DONUT = 0, 1, -1
 PHASES = {PRE: "pre", POST: "post", DONUT: "donut"}
-MEASURES = ("n", "y_sum", "y_sq", "children")
 _TABLES = ("frame", "intervals", "margins")
 _DAY = timedelta(days=1)
 

@@ -14,7 +14,6 @@ from typing import Any
 from sos_analysis.errors import ClaimError
 
 MINUS = "\u2212"  # a true minus sign: a screen reader says "minus", a line does not break after it
-NBSP = "\u00a0"
 
 #: How a difference in each unit is told: (smaller, larger), words after the number.
 DIRECTIONS = {

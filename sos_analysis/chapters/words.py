@@ -13,16 +13,12 @@ class OutcomeWords:
     Attributes
     ----------
     noun : as in 'a change in {noun}'.
-    who : the people counted, plural, as in 'of 100 {who}'.
-    what : what happened to them, as in 'about 3 fewer {what}'.
     good : wanted direction of a change: 'down', 'up', or None where either may be good.
     events : what is counted, plural.
     public : what public statistics can say; None where the companion has a sentence of its own.
     """
 
     noun: str
-    who: str
-    what: str
     good: str | None
     events: str
     public: str | None
@@ -31,40 +27,30 @@ class OutcomeWords:
 OUTCOME_WORDS: Mapping[str, OutcomeWords] = {
     "duration": OutcomeWords(
         noun="the length of assessments",
-        who="assessments",
-        what="",
         good=None,
         events="assessments",
         public="This report does not yet hold a public figure on the length of assessments.",
     ),
     "rereferral": OutcomeWords(
         noun="re-referral within six months",
-        who="cases closed with no further action",
-        what="came back within six months",
         good="down",
         events="cases closed with no further action",
         public=None,
     ),
     "escalation": OutcomeWords(
         noun="re-referral that leads to a protection plan or to care",
-        who="cases closed with no further action",
-        what="came back and went on to a plan or to care",
         good="down",
         events="cases closed with no further action",
         public="No public figure follows single cases from one referral to a plan or to care.",
     ),
     "kinship": OutcomeWords(
         noun="kinship instead of non-kinship care",
-        who="children who came into care under a care order",
-        what="lived with kin within a year",
         good="up",
         events="periods of care under a care order",
         public="They say nothing on this: kinship shares of authorities are not published.",
     ),
     "icpc": OutcomeWords(
         noun="initial child protection conferences within 90 days",
-        who="referrals that became cases of children in need",
-        what="led to a conference within 90 days",
         good=None,
         events="referrals that became cases of children in need",
         public="This report does not yet hold a public figure on conferences.",

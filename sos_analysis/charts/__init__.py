@@ -46,7 +46,7 @@ from typing import Any
 from sos_analysis import tables
 from sos_analysis.charts import drawings, plotly_spec
 from sos_analysis.charts.svg import COLOURS
-from sos_analysis.disclosure.safe import ORIGINS, SafeFigure
+from sos_analysis.disclosure.safe import SafeFigure
 from sos_analysis.disclosure.suppression import CONFIDENTIAL
 from sos_analysis.formats import Rendered, escape
 
@@ -150,8 +150,3 @@ def _require(figure: object) -> None:
             f"only a SafeFigure can be drawn, not {type(figure).__name__}; "
             "make one with disclosure.safe_figure"
         )
-
-
-def origin_words(origin: str) -> str:
-    """What readers are told about an origin."""
-    return ORIGINS[origin]

@@ -24,11 +24,6 @@ def day_number(day: date) -> int:
     return day.toordinal() - _EPOCH
 
 
-def year_start(year: int) -> int:
-    """1 April that opens the fiscal year which ends in `year`."""
-    return day_number(date(year - 1, 4, 1))
-
-
 def year_end(year: int) -> int:
     """31 March that ends fiscal year `year`."""
     return day_number(date(year, 3, 31))
