@@ -390,7 +390,7 @@ def test_placebos_by_refitting() -> None:
 def test_placebos_of_a_staggered_panel() -> None:
     frame = panel(np.random.default_rng(32), clusters=14, treated=5)
     early = frame["la"].isin(sorted(frame.loc[frame["treated"] == 1, "la"].unique())[:2])
-    frame.loc[early, "post"] = (frame.loc[early, "event_time"] >= 3).astype(int)
+    frame.loc[early, "post"] = (frame.loc[early, "event_time"] >= -2).astype(int)
     table = cell_table(frame)
     moved = placebo_table(table, 1)
     assert set(moved.treated_las) <= set(table.treated_las)
