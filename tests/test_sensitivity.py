@@ -29,6 +29,7 @@ from sos_analysis.estimation.relative_magnitudes import _inequalities, _noise, _
 from sos_analysis.estimation.sensitivity import (
     Coefficients,
     coefficients,
+    coefficients_of,
     folded_quantile,
     pretrend_equivalence,
     pretrend_power,
@@ -37,6 +38,7 @@ from sos_analysis.estimation.sensitivity import (
     smoothness,
 )
 from sos_analysis.estimation.smoothness import _fixed_length, _second_differences
+from sos_analysis.estimation.staggered import aggregate, callaway_santanna
 
 #: Written out in HonestDiD's tests by StatsPAI (tests/r_parity, R HonestDiD 0.2.8).
 LITERAL = Coefficients(
@@ -366,6 +368,19 @@ def test_event_study_feeds_the_bounds() -> None:
     assert smoothness(chosen).bounds[0].low < result.estimate
     with pytest.raises(FrameError, match="no coefficient"):
         coefficients(study, 30, 2)
+    # Group-time effects by event time, base in or out of the arrays.
+    data = pd.read_csv(reference("mpdta.csv"))
+    effects = callaway_santanna(
+        data["lemp"],
+        data["year"],
+        data["first.treat"],
+        unit=data["countyreal"],
+        base="universal",
+    )
+    means = aggregate(effects, "dynamic")
+    near = coefficients_of(means.label, means.att, means.covariance, 2, 3)
+    assert near.beta.tolist() == means.att[[1, 2, 4, 5, 6]].tolist()
+    assert relative_magnitudes(near, (0.0,)).bounds[0].high > near.beta[2]
     for bad in (
         lambda: relative_magnitudes(chosen, (-1.0,)),
         lambda: smoothness(chosen, (-1.0,)),
