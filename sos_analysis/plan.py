@@ -95,7 +95,7 @@ def load_plan(path: Path = PATH) -> Plan:
         top.sections("items", ("id", "what", "whose", "status", "why", "chapter"), item),
         top.sections("departures", ("id", *_TOLD), departure),
     )
-    ids = [entry.id for entry in (*found.items, *found.departures)]
+    ids = [*(i.id for i in found.items), *(d.id for d in found.departures)]
     twice = sorted({id for id in ids if ids.count(id) > 1})
     if twice:
         raise StudyError(f"{path.name}: the id {twice[0]!r} is used twice; give each its own.")
