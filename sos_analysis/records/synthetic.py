@@ -26,10 +26,12 @@ from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.records import synthetic_context as context
 from sos_analysis.records.synthetic_arrivals import expected_arrivals
 from sos_analysis.records.synthetic_care import episodes
-from sos_analysis.records.synthetic_case import Cases, Effects
-from sos_analysis.records.synthetic_days import day_number, year_end
+from sos_analysis.records.synthetic_case import Cases
+from sos_analysis.records.synthetic_days import year_end
+from sos_analysis.records.synthetic_effects import effects_of
 from sos_analysis.records.synthetic_facts import dirt as draw_dirt
 from sos_analysis.records.synthetic_facts import facts as draw_facts
+from sos_analysis.records.synthetic_facts import incomplete
 from sos_analysis.records.synthetic_life import simulate
 from sos_analysis.records.synthetic_rates import (
     CALIBRATION,
@@ -39,6 +41,7 @@ from sos_analysis.records.synthetic_rates import (
     authority_codes,
     draw_plan,
 )
+from sos_analysis.records.synthetic_standing import join, stand
 from sos_analysis.records.synthetic_tables import YEARLY, Tables, file_name
 from sos_analysis.records.synthetic_truth import Truth
 from sos_analysis.sources import code_hash, file_hash
@@ -47,7 +50,7 @@ from sos_analysis.study import Study
 Progress = Callable[[str], None]
 
 # Each authority's random streams, one a purpose.
-_LIFE, _CARE, _FACTS, _DIRT, _CONTEXT, _PUPILS = 1, 2, 3, 4, 5, 6
+_LIFE, _CARE, _FACTS, _DIRT, _CONTEXT, _PUPILS, _RETURNS, _STANDING = range(1, 9)
 # Identifiers hardly repeat: a dictionary would only cost time and space.
 _IDENTIFIERS = {
     "CIN_LAchildID_Anon",
@@ -123,7 +126,7 @@ def generate(
     say = progress or (lambda line: None)
     say(f"rates of {study.synthetic.authorities} made-up authorities")
     plan = draw_plan(study, seed)
-    source = _Source(study, plan, expected_arrivals(plan, seed, scale), seed, dirt)
+    source = _Source(study, plan, expected_arrivals(plan, seed, scale), seed, scale, dirt)
 
     parts = [folder.with_name(f".{folder.name}.part-{os.getpid()}") for folder in (out, truth_out)]
     try:
@@ -163,16 +166,6 @@ def generator_hash() -> str:
     return digest.hexdigest()
 
 
-def effects_of(study: Study, la: str) -> Effects:
-    """The planted effects of one authority: none unless it is a pilot."""
-    sizes = {} if study.truth is None else dict(study.truth.effects)
-    for pilot in study.pilots:
-        if pilot.la == la:
-            start, end = day_number(pilot.embedding_start), day_number(pilot.embedding_end)
-            return Effects(sizes, start, end)
-    return Effects()
-
-
 @dataclass(frozen=True)
 class _Source:
     """Everything that one authority's records are drawn from."""
@@ -181,17 +174,23 @@ class _Source:
     plan: Plan
     arrivals: Floats
     seed: int
+    scale: float
     dirt: bool
 
     def stream(self, la: str, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, int(la), purpose])
 
     def records(self, la: str) -> tuple[Cases, Tables]:
-        at, stream = self.plan.codes.index(la), self.stream
+        at, stream, truth = self.plan.codes.index(la), self.stream, self.study.truth
         effects = effects_of(self.study, la)
         children, cases = simulate(self.plan, at, self.arrivals[at], effects, stream(la, _LIFE))
+        standing = stand(self.plan, at, self.scale, stream(la, _STANDING))
+        children, cases = join(children, cases, *standing)
         care = episodes(children, cases, stream(la, _CARE))
-        found = draw_facts(children, cases, care, self.plan.second_plan, stream(la, _FACTS))
+        lost = None
+        if truth is not None and truth.switches.icpc_incomplete:
+            lost = incomplete(cases, truth.icpc_incomplete, stream(la, _RETURNS))
+        found = draw_facts(children, cases, care, self.plan.second_plan, stream(la, _FACTS), lost)
         wrong = draw_dirt(cases, stream(la, _DIRT) if self.dirt else None)
         return cases, Tables(la, children, cases, care, found, wrong, stream(la, _PUPILS))
 

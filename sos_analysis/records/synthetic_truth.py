@@ -24,10 +24,10 @@ from sos_analysis.records.synthetic_case import (
     NO_KIN,
     WITH_KIN,
     Cases,
-    Effects,
     happened,
 )
 from sos_analysis.records.synthetic_days import NEVER, day_number
+from sos_analysis.records.synthetic_effects import Effects
 from sos_analysis.study import Study
 
 DEFINITIONS = ("original", "strict")
