@@ -260,7 +260,7 @@ _CIN_SHARES = {
         f"SELECT {_MONTHS}, 1 AS w FROM (SELECT closed - referral AS age FROM cin WHERE "
         "year = 2019 AND in_need = 1 AND closed BETWEEN DATE '2018-04-01' AND DATE '2019-03-31')",
     ),
-    "conference_days": (
+    "conference_band": (
         2019,
         "SELECT CASE WHEN icpc - started BETWEEN 11 AND 15 THEN '11 to 15 days' ELSE 'other' END, "
         "1 AS w FROM enquiries WHERE icpc IS NOT NULL AND year = 2019",
@@ -330,39 +330,49 @@ def _spread(engine: duckdb.DuckDBPyConnection, scale: float) -> Iterator[tuple[K
     """Spread of authorities' means, swing around them, correlation of neighbouring years."""
     import numpy as np
 
-    frame = engine.execute(_COUNTS).df()
-    wide = frame[frame["referrals"] > _FEWEST_REFERRALS * scale]
-    columns = {name: text.format(scale=scale) for name, text in (_RATES | _SIZES).items()}
-    for name in _RATES:
-        first = 2016 if name in _LATE else 2014
-        value = wide.eval(columns[name]).rename("value").to_frame()
-        value[["la", "year"]] = wide[["la", "year"]]
-        table = value[value["year"] >= first].pivot(index="la", columns="year", values="value")
-        net = (table - table.mean()).to_numpy()
-        own = np.nanmean(net, axis=1, keepdims=True)
-        now, later = net[:, :-1].ravel(), net[:, 1:].ravel()
-        both = np.isfinite(now) & np.isfinite(later)
-        yield (name, None, "mean"), float(np.nanmean(table.to_numpy()))
-        yield (name, None, "between"), float(np.nanstd(own, ddof=1))
-        yield (name, None, "within"), float(np.sqrt(np.nanmean((net - own) ** 2)))
-        yield (name, None, "lag1"), float(np.corrcoef(now[both], later[both])[0, 1])
-    last = frame[frame["year"] == 2019]
-    for name in _SIZES:
-        value = last.eval(columns[name])
-        for statistic, level in _QUANTILES.items():
-            yield (name, 2019, statistic), float(value.quantile(level))
+    names = {name: text.format(scale=scale) for name, text in (_RATES | _SIZES).items()}
+    columns = ", ".join(f"{text} AS v{i}" for i, text in enumerate(names.values()))
+    engine.execute(f"CREATE TEMP TABLE _rates AS SELECT la, year, referrals, {columns} "
+                   f"FROM ({_COUNTS})")  # fmt: skip
+    fewest = _FEWEST_REFERRALS * scale
+    for i, name in enumerate(names):
+        if name in _RATES:
+            first = 2016 if name in _LATE else 2014
+            rows = engine.execute(
+                f"SELECT la, year, v{i} FROM _rates WHERE year >= {first} AND v{i} IS NOT NULL "
+                f"AND referrals > {fewest}"
+            ).fetchnumpy()
+            values = np.asarray(rows[f"v{i}"], dtype=np.float64)
+            la, place = np.unique(np.asarray(rows["la"], dtype=str), return_inverse=True)
+            table = np.full((len(la), 2020 - first), np.nan)
+            table[place, np.asarray(rows["year"]) - first] = values
+            net = table - np.nanmean(table, axis=0)
+            own = np.nanmean(net, axis=1, keepdims=True)
+            now, later = net[:, :-1].ravel(), net[:, 1:].ravel()
+            both = np.isfinite(now) & np.isfinite(later)
+            yield (name, None, "mean"), float(values.mean())
+            yield (name, None, "between"), float(own.std(ddof=1))
+            yield (name, None, "within"), float(np.sqrt(np.nanmean((net - own) ** 2)))
+            yield (name, None, "lag1"), float(np.corrcoef(now[both], later[both])[0, 1])
+        if name in _SIZES:
+            levels = list(_QUANTILES.values())
+            found = engine.execute(
+                f"SELECT quantile_cont(v{i}, {levels}) FROM _rates WHERE year = 2019"
+            ).fetchone()
+            for statistic, value in zip(_QUANTILES, found[0] if found else (), strict=True):
+                yield (name, 2019, statistic), float(value)
 
 
 def _shares(engine: duckdb.DuckDBPyConnection, scale: float) -> Iterator[tuple[Key, float]]:
     queries: dict[str, list[tuple[int, str]]] = {k: [v] for k, v in _CIN_SHARES.items()}
     for name, (where, day, classes) in _CARE_SHARES.items():
         for year in (2016, 2017, 2018, 2019):
-            rows = (
+            chosen = (
                 f"SELECT *, datediff('day', born, {day}) / 365.25 AS age FROM episodes "
                 f"WHERE {where}"
             ).format(y=year, p=year - 1)
             for of in classes:
-                query = f"SELECT {_CLASSES[of]}, 1 AS w FROM ({rows})"
+                query = f"SELECT {_CLASSES[of]}, 1 AS w FROM ({chosen})"
                 queries.setdefault(f"{name}_{of}", []).append((year, query))
     for name, asked in queries.items():
         for year, query in asked:

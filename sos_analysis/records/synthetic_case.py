@@ -57,7 +57,8 @@ class Cases:
     (day in care on which a care order was made) and ``kin`` describe care, -1 where there is none.
     Columns in ``_before`` and ``_after`` are potential outcomes without and with the planted
     effect: working days, or 0/1 with -1 where the outcome does not apply; ``kin`` and ``kind`` are
-    with it. ``returned`` counts from the closure of a case without need, ``back`` from any referral.
+    with it. ``returned`` counts from the closure of a case without need, ``back`` from any
+    referral.
     """
 
     child: Ints

@@ -1,9 +1,9 @@
 """The life of made-up cases: children, their referrals, how each ends, and who comes back.
 
 A child is referred; the referral ends in no further action, is passed on, ends in an assessment
-that finds no need, or in a child in need case (`synthetic_need`). After the case has closed the same child may be referred
-again: re-referrals are chains, not labels. An authority's cases are drawn generation by generation,
-each in a few array operations.
+that finds no need, or in a child in need case (`synthetic_need`). After the case has closed the
+same child may be referred again: re-referrals are chains, not labels. An authority's cases are
+drawn generation by generation, each in a few array operations.
 
 Planted effects act through potential outcomes that share one random number (``u < p`` against
 ``u < p + effect``; for kinship, arrangements are turned by count). An effect on kinship changes

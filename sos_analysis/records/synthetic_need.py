@@ -145,7 +145,8 @@ class NeedCases:
         own, rng, n = self.choices["plan"], self.rng, len(at)
         met = happened(row["conference"]) & (rng.random(n) < self.rates.plan[at])
         who = np.flatnonzero(met)
-        length = rng.gamma(own["shape"], own["mean_days"] / own["shape"], len(who))
+        mean = np.array(own["mean_days"], dtype=np.float64)[at[who]]
+        length = mean / own["shape"] * rng.standard_gamma(own["shape"], len(who))
         finish = row["conference"][who] + 10 + length.astype(np.int64)
         row["plan"] = np.where(met, row["conference"], NEVER)
         row["plan_end"] = np.full(n, NEVER, dtype=np.int64)
@@ -192,14 +193,14 @@ class NeedCases:
         route = _ROUTES[category(u[2], own["legal_shares"])]
         route = np.where(asylum | ((route == JUSTICE) & (age < 3652)), VOLUNTARY, route)
         route = np.where(breaks[who], BREAKS, route)
-        order = self._orders(route, left, u[3], u[4], asylum)
+        order = self._orders(route, left, u[3], u[4], at[who], asylum)
         # No order is sought for those who are almost grown up.
         sought = (route == INTERIM) | (route == FULL) | (route == EMERGENCY)
         route = np.where(sought & ~happened(order), VOLUNTARY, route)
         kin, before = self._kinship(band[who], begun.astype(np.int64), order, u[5], u[6], asylum)
         # The stay is as long as it would have been: the effect changes where a child lives, and
         # nothing that comes after.
-        length = self._length(route, order, before, left, age, u[7], asylum)
+        length = self._length(route, order, before, left, age, u[7], at[who], asylum)
         row["care"], row["care_end"], row["order"] = (
             np.full(n, NEVER, dtype=np.int64) for _ in range(3)
         )
@@ -218,10 +219,12 @@ class NeedCases:
             chance = chance * self.rates.escalation[at]
         return (self.rng.random(len(at)) < chance) | self.children.asylum[child]
 
-    def _orders(self, route: Ints, left: Ints, u: Floats, v: Floats, asylum: Bools) -> Ints:
+    def _orders(
+        self, route: Ints, left: Ints, u: Floats, v: Floats, at: Ints, asylum: Bools
+    ) -> Ints:
         """Day in care on which a care order is made (0: at the start), `NEVER` for none."""
         own = self.choices["care"]
-        moved = (route == VOLUNTARY) & ~asylum & (u < own["voluntary_to_order"])
+        moved = (route == VOLUNTARY) & ~asylum & (u < np.array(own["voluntary_to_order"])[at])
         taken = (route == POLICE) & (category(u, own["emergency_after"]) == 2)
         order = np.select(
             [(route == INTERIM) | (route == FULL), moved, taken, route == EMERGENCY],
@@ -268,19 +271,31 @@ class NeedCases:
         return after
 
     def _length(
-        self, route: Ints, order: Ints, kin: Small, left: Ints, age: Ints, u: Floats, asylum: Bools
+        self,
+        route: Ints,
+        order: Ints,
+        kin: Small,
+        left: Ints,
+        age: Ints,
+        u: Floats,
+        at: Ints,
+        asylum: Bools,
     ) -> Ints:
         """Days in care, never past the 18th birthday; lengths in `ADOPTION` end in adoption."""
         own, v = self.choices["care"], self.rng.random(len(route))
         least = np.where(happened(order), order, 0) + 15
         short = _spread(v, np.maximum(least, 60), 360 - np.maximum(least, 60))
         brief = own["order_short_share"]
-        mean = np.where(kin == WITH_KIN, own["kin_mean_days"], own["order_mean_days"])
+        mean = np.select(
+            [kin == WITH_KIN, kin == WITH_PARENTS],
+            [own["kin_mean_days"], own["parents_mean_days"]],
+            own["order_mean_days"],
+        )
         ordered = np.where(u < brief, short, np.floor(370 - mean * np.log1p(-v)))
         ordered = np.where(kin == LEFT_TO_FAMILY, _spread(v, least, 360 - least), ordered)
         low, high = ADOPTION
         young = (age < 1826) & (kin == NO_KIN) & (u >= brief)
-        adopted = young & (u < brief + (1 - brief) * own["adopted_share"])
+        adopted = young & (u < brief + (1 - brief) * np.array(own["adopted_share"])[at])
         clash = young & ~adopted & (ordered >= low) & (ordered <= high)
         ordered = np.where(clash, ordered + high - low + 1, ordered)
         ordered = np.where(adopted, _spread(v, low, high - low), ordered)
@@ -290,6 +305,7 @@ class NeedCases:
             [_spread(v, 1, 29), _spread(v, 30, 150), _spread(v, 180, 185)],
             np.floor(366 - own["voluntary_mean_days"] * np.log1p(-v)),
         )
+        plain = (plain * np.array(own["stay_factor"])[at]).astype(np.int64)
         length = np.where(happened(order), ordered, plain)
         ends, voluntary, _ = own["emergency_after"]
         released = (route == POLICE) & ~happened(order) & (u < ends / (ends + voluntary))
@@ -303,7 +319,7 @@ class NeedCases:
         return np.minimum(np.maximum(length, 1), left - 1).astype(np.int64)
 
     def _escalate(self, row: dict[str, Any], referral: Days, adult: Ints, shift: Floats) -> None:
-        """Escalation on re-referral: drift, then the effect; potential outcomes without and with it."""
+        """Escalation on re-referral: drift first, then the effect; both potential outcomes."""
         for side, change in zip(("before", "after"), shift, strict=True):
             self._turn_escalation(row, referral, adult, change)
             if side == "before":

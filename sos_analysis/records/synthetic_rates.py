@@ -37,8 +37,8 @@ class Plan:
     """Expected referrals and chances, arrays of shape (authorities, years of `YEARS`).
 
     ``plan`` and ``second_plan`` are England's, by year alone. ``icpc`` and ``care`` are chances per
-    child in need case; ``section47`` per child in need case without a conference, ``section47_none``
-    per case found not in need.
+    child in need case; ``section47`` per child in need case without a conference,
+    ``section47_none`` per case found not in need.
     """
 
     codes: tuple[str, ...]

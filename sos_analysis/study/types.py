@@ -235,6 +235,11 @@ class Truth:
         """Effects that are really planted: none with the switch ``planted`` off."""
         return {o: size if self.switches.planted else 0.0 for o, size in self.effects.items()}
 
+    @property
+    def varies(self) -> bool:
+        """Whether pilots' effects differ."""
+        return self.switches.by_rating or self.switches.by_delivery
+
     def size(self, outcome: str, rating: str | None, delivery: float) -> float:
         """Effect in a pilot with this rating at the start of embedding and this delivery score."""
         size = self.sizes.get(outcome, 0.0)
