@@ -14,9 +14,9 @@ from typing import Any
 from sos_analysis.records.synthetic_rates import FIRST_RETURN, YEARS, calibration
 
 _COUNTS = ("thousand", "million")
-#: Without the years before the extract nothing can follow an earlier referral, and assessments of
-#: these years had another limit.
-_NOT_MEASURED = {"rereferral": 2010, "within45": 2014}
+#: First year measured: in the first of the extract no earlier referral is known, assessments had
+#: another limit at first, and earlier plans were not counted for some years.
+_NOT_MEASURED = {"rereferral": 2010, "within45": 2014, "second_plan": 2013}
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ PLACEMENT_CHANGE = day_number(date(2015, 4, 1))
 GUARDIANSHIP_CHANGE = day_number(date(2017, 4, 1))
 LEGACY_FOSTER = day_number(date(2012, 4, 1))
 HOME_CHANGE = day_number(date(2013, 4, 1))
+_DEATHS = 0.002  # of periods that end; 50 of 29,570 in 2019, DfE
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,9 @@ def episodes(children: Children, cases: Cases, rng: np.random.Generator) -> Epis
     last = np.ones(len(cases.child), dtype=bool)
     last[:-1] = cases.child[1:] != cases.child[:-1]
     reasons = _reasons(begun, length, order, kin, route, age, adopted, final, rng)
+    # Death does not depend on where a child lives, so that no planted effect moves it.
+    died = (rng.random(n) < _DEATHS) & ~adopted & (cases.kin_before[case] != LEFT_TO_FAMILY)
+    reasons = np.where(died & (route != BREAKS), _R["E2"], reasons)
     reasons = np.where((reasons == _R["E2"]) & ~last[case], _R["E8"], reasons)
     reason = np.where(closes, reasons[row], _R["X1"])
     open_still = end > END
@@ -307,8 +311,8 @@ def _reasons(
         np.where(v < 0.7, _R["E46"], _R["E48"]),
     )
     other = np.select(
-        [u < 0.25, u < 0.50, u < 0.64, u < 0.67, (u < 0.80) & ~old_codes],
-        [_R["E4B"], _R["E41"], _R["E3"], _R["E2"], other_guardian],
+        [u < 0.25, u < 0.50, u < 0.64, (u < 0.78) & ~old_codes],
+        [_R["E4B"], _R["E41"], _R["E3"], other_guardian],
         _R["E8"],
     )
     to_family = np.select([u < 0.56, u < 0.82], [home, family_guardian], _R["E13"])
@@ -342,7 +346,7 @@ def _reasons(
     leaver = age * 365.25 + length >= ADULT - 40
     recent = ends >= GUARDIANSHIP_CHANGE
     grown = np.select(
-        [u < 0.45, u < 0.56, (u < 0.80) & recent], [_R["E5"], _R["E6"], _R["E17"]], _R["E8"]
+        [u < 0.38, u < 0.48, (u < 0.74) & recent], [_R["E5"], _R["E6"], _R["E17"]], _R["E8"]
     )
     reason = np.where(leaver & ~(soon & (kin == LEFT_TO_FAMILY)), grown, reason)
     reason = np.where(route == BREAKS, _R["E8"], reason)

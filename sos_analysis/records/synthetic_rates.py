@@ -326,7 +326,7 @@ def _population(rng: np.random.Generator, codes: tuple[str, ...], studied: set[s
 
 def _mostly_none(x: Floats) -> Floats:
     """Share flagged NFA: many authorities near none, a few far above (a power of a normal)."""
-    return np.minimum(np.maximum(x, 0.0) ** 2.5 / 100, 0.6)
+    return np.minimum(np.maximum(x, 0.0) ** 3 / 100, 0.6)
 
 
 def _below_ceiling(x: Floats) -> Floats:
