@@ -58,7 +58,7 @@ def simulate(
     """
     per_day = rng.poisson(arrivals)
     referral = np.repeat(np.arange(len(arrivals), dtype=np.int32) + START, per_day)
-    children = draw_children(plan.choices, referral, rng)
+    children = draw_children(plan, position, referral, rng)
     generation = _Generation(plan.rates(position), plan.choices, children, effects, rng)
     child = np.arange(len(referral), dtype=np.int64)
     inherited: Floats | None = None
@@ -72,13 +72,14 @@ def simulate(
 
 
 def draw_children(
-    choices: Mapping[str, Any],
+    plan: Plan,
+    position: int,
     first: Days,
     rng: np.random.Generator,
     born: Ints | None = None,
 ) -> Children:
     """Children at their first referral; none seeks asylum where dates of birth are given."""
-    n = len(first)
+    n, choices = len(first), plan.choices
     age = choices["age"]
     bands = np.array([[-0.55, 0.0], *age["bands_years"]]) * 365.25
     band = pick(rng, [age["unborn"], *age["shares"]], n)
@@ -88,8 +89,9 @@ def draw_children(
     asylum &= born is None
     ethnic = choices["ethnicity"]
     white = np.array([code.startswith("W") for code in ethnic["codes"]])
-    tilt = np.exp(ethnic["white_between"] * rng.standard_normal())
-    group = pick(rng, np.where(white, tilt, 1.0) * ethnic["shares"], n)
+    shares, here = np.array(ethnic["shares"]), float(plan.white[position, 0])
+    part = np.where(white, here / shares[white].sum(), (1 - here) / shares[~white].sum())
+    group = pick(rng, part * shares, n)
     elsewhere = asylum & (rng.random(n) < 0.6)
     poor = choices["low_income"]
     log_odds = np.log(poor["ever_fsm"] / (1 - poor["ever_fsm"]))

@@ -53,6 +53,7 @@ class Plan:
     within45: Floats
     care: Floats
     kinship: Floats
+    white: Floats
     escalation: Floats
     plan: Floats
     second_plan: Floats
@@ -84,6 +85,7 @@ class Rates:
     within45: Floats
     care: Floats
     kinship: Floats
+    white: Floats
     escalation: Floats
     plan: Floats
     second_plan: Floats
@@ -189,11 +191,19 @@ def draw_plan(study: Study, seed: int) -> Plan:
         within45=_solve(draw.spread("within45"), aim("within45") / 100, referrals, _near_all),
         care=care,
         kinship=_solve(draw.spread("kinship"), kinship, care * need, _clipped(0.1, 0.8)),
+        white=_solve(draw.between("white"), _white(choices), referrals, _logistic),
         escalation=_relative(np.exp(draw.spread("escalation")), referrals),
         plan=aim("plan") / aim("icpc") / (1 + choices["plan"]["second_in_case"]),
         second_plan=aim("second_plan") / 100,
         choices=choices,
     )
+
+
+def _white(choices: Mapping[str, Any]) -> Floats:
+    """England's share of White children, the same in every year."""
+    ethnic = choices["ethnicity"]
+    white = [s for c, s in zip(ethnic["codes"], ethnic["shares"], strict=True) if c[0] == "W"]
+    return np.full(len(YEARS), sum(white) / sum(ethnic["shares"]))
 
 
 def _without_need(
@@ -337,6 +347,10 @@ def _below_ceiling(x: Floats) -> Floats:
 def _near_all(x: Floats) -> Floats:
     """Share of assessments on time: crowded near all, a long tail below."""
     return 1.0 - np.clip(-x, 0.0, 9.0) ** 2 / 100
+
+
+def _logistic(x: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-x)))
 
 
 def _clipped(low: float, high: float) -> Callable[[Floats], Floats]:

@@ -58,7 +58,7 @@ def stand(
     least = _OPENING - _LAST_DAY_BEFORE + np.where(cared, 350, 0)
     since = (least + rng.random(n) ** 2 * np.maximum(latest - least, 1)).astype(np.int64)
     referral = (_OPENING - since).astype(np.int32)
-    children = draw_children(plan.choices, referral, rng, _OPENING - age.astype(np.int64))
+    children = draw_children(plan, position, referral, rng, _OPENING - age.astype(np.int64))
     adult = children.born + np.int64(ADULT)
     mean = np.where(cared, own["care_mean_days"], own["need_mean_days"])
     ends = _OPENING + 1 + np.floor(-mean * np.log1p(-rng.random(n))).astype(np.int64)
