@@ -19,7 +19,7 @@ from sos_analysis.records.synthetic_care import LEGAL, PLACEMENTS, REASONS, STAR
 from sos_analysis.records.synthetic_facts import CLOSURES, NEEDS
 from sos_analysis.records.synthetic_rates import calibration
 from sos_analysis.sources import ROOT
-from sos_analysis.study import load_study
+from sos_analysis.study import FIRST_REAL_CODE, load_study
 
 SCALE = 0.02  # of England: about 135,000 referrals, a few seconds
 THREE = ["004", "017", "090"]
@@ -201,15 +201,36 @@ def test_codes_stay_within_the_published_code_sets(england):
     assert len(set(PLACEMENTS) - set(care["placement"])) <= 3
 
 
-def test_no_made_up_authority_can_pass_for_a_real_one(england):
-    folder, _, _ = england
+def test_no_made_up_authority_can_pass_for_a_real_one(study, england):
+    folder, manifest, _ = england
     names = pd.read_parquet(folder / "extract" / "authorities.parquet")
-    assert names["la"].astype(int).max() < 201  # real codes begin at 201
-    assert names["name"].str.contains("made", case=False).all()
-    real = pd.read_csv(reference_data() / "geography" / "la_region_codes.csv").astype(str)
-    values = {v.lower() for column in real for v in real[column]}
-    assert not values & {name.lower() for name in names["name"]}
-    assert not values & set(names["la"])
+    assert names["la"].astype(int).between(1, FIRST_REAL_CODE - 1).all()
+    assert set(names["la"]) == set(manifest.authorities)
+    assert names["name"].str.contains("made up|made-up", case=False).all()
+    # No place name, and no other table, holds anything else about where a child lives.
+    assert not {a.name for a in study.authorities} - set(names["name"])
+    for path in (folder / "extract").glob("*.parquet"):
+        columns = {c.lower() for c in pq.read_schema(path).names}
+        assert not {c for c in columns if "postcode" in c or "upn" in c or "surname" in c}, path
+
+
+def test_made_up_names_and_codes_are_on_no_published_list(study):
+    real: set[str] = set()
+    codes: set[str] = set()
+    for path in sorted((reference_data() / "geography").glob("*.csv")):
+        table = pd.read_csv(path, dtype=str, encoding="utf-8-sig")
+        real |= {str(value).strip().lower() for column in table for value in table[column]}
+        for column in {"old_la_code", "la_code", "LA Number", "LA num"} & set(table.columns):
+            codes |= set(table[column].dropna())
+    assert "hartlepool" in real  # the lists were read
+    assert {"301", "805", "926"} <= codes
+    assert min(int(code) for code in codes if code.isdigit()) >= FIRST_REAL_CODE
+    words = {word for value in real for word in value.replace("-", " ").split()}
+    for authority in study.authorities:
+        assert authority.code not in codes
+        stem = authority.name.removesuffix(" (made up)").lower()
+        assert stem not in real
+        assert stem not in words, authority.name
 
 
 # --- Plausible ----------------------------------------------------------------------------------
