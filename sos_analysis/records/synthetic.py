@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -202,8 +203,8 @@ class _Writers:
         self.folder, self.stack = folder, stack
         self.open: dict[str, pq.ParquetWriter] = {}
 
-    def put(self, file: str, content: pa.Table) -> int:
-        """Append a table; its number of rows."""
+    def put(self, file: str, content: pa.Table) -> None:
+        """Append a table."""
         if file not in self.open:
             names = content.column_names
             self.open[file] = self.stack.enter_context(
@@ -217,7 +218,6 @@ class _Writers:
                 )
             )
         self.open[file].write_table(content, row_group_size=max(len(content), 1))
-        return len(content)
 
 
 def _write_all(
@@ -228,22 +228,35 @@ def _write_all(
     study = source.study
     with ExitStack() as stack:
         writers = _Writers(folder, stack)
-        rows["authorities"] = writers.put("authorities.parquet", context.authorities(study, chosen))
+        names = context.authorities(study, chosen)
+        rows["authorities"] = len(names)
+        writers.put("authorities.parquet", names)
+        # One hand writes an authority while the next is drawn; the order of rows stays the same.
+        hand = stack.enter_context(ThreadPoolExecutor(max_workers=1))
+        writing: list[Future[None]] = []
         for done, la in enumerate(chosen, start=1):
+            made: list[tuple[str, pa.Table]] = []
             cases, tables = source.records(la)
             counted = context.Counted()
             for name, years in YEARLY.items():
                 for year in years:
                     content = tables.table(name, year)
                     counted.add(name, year, content)
-                    rows[name] += writers.put(file_name(name, year), content)
-            rows["cla_episodes"] += writers.put("cla_episodes.parquet", tables.cla_episodes())
+                    rows[name] += len(content)
+                    made.append((file_name(name, year), content))
             yearly = context.la_years(study, source.plan, la, source.stream(la, _CONTEXT), counted)
-            rows["la_years"] += writers.put("la_years.parquet", yearly)
+            for name, content in (("cla_episodes", tables.cla_episodes()), ("la_years", yearly)):
+                rows[name] += len(content)
+                made.append((f"{name}.parquet", content))
+            for written in writing:
+                written.result()
+            writing = [hand.submit(writers.put, file, content) for file, content in made]
             rows["referrals"] += int((cases.referral > year_end(FIRST_RETURN - 1)).sum())
             truth.add(la, cases, effects_of(study, la), tables.child_id)
             if done % _REPORT_EVERY == 0 or done == len(chosen):
                 say(f"{done} of {len(chosen)} made-up authorities")
+        for written in writing:
+            written.result()
     return rows
 
 
