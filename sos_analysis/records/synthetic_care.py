@@ -31,7 +31,7 @@ from sos_analysis.records.synthetic_case import (
     Ints,
 )
 from sos_analysis.records.synthetic_days import NEVER, Days, day_number
-from sos_analysis.records.synthetic_rates import Floats
+from sos_analysis.records.synthetic_rates import Floats, calibration
 
 LEGAL = ("V2", "C1", "L1", "C2", "L2", "J1", "V3", "V4", "E1")
 PLACEMENTS = (
@@ -153,7 +153,7 @@ def _changes(
     Columns: start; order or voluntary status after police protection; full order; move in the
     first year; later move; placement order; placement for adoption; move towards independence.
     """
-    n = len(route)
+    n, own = len(route), calibration("choices")["care"]
     day = np.full((n, 8), NEVER, dtype=np.int64)
     legal = np.full((n, 8), -1, dtype=np.int64)
     place = np.full((n, 8), -1, dtype=np.int64)
@@ -171,7 +171,7 @@ def _changes(
     day[moved, 1] = np.where(ordered[moved], order[moved], 2)
     legal[:, 1] = np.where(ordered, _L["C1"], _L["V2"])
     begins = np.where(ordered, order, 0)
-    full = begins + np.exp(np.log(160) + 0.35 * _normal(u[2], u[3])).astype(np.int64)
+    full = begins + np.exp(np.log(own["order_days"]) + 0.35 * _normal(u[2], u[3])).astype(np.int64)
     gets_full = ordered & (route != FULL) & (full < length) & (u[4] < 0.93)
     day[gets_full, 2] = full[gets_full]
     legal[:, 2] = _L["C2"]
