@@ -184,13 +184,14 @@ class Figures:
                 continue
             columns = ["numerator", "denominator", "size"]
             together = frame[parts].groupby("year", sort=True)
-            sums = together[columns].sum(min_count=1)
-            sums = sums.where(together[columns].agg(lambda v: v.notna().all()))
+            whole = together[columns].count().eq(together.size(), axis=0)
+            sums = together[columns].sum().where(whole)
             for column, name in (("denominator", outcome.denominator), ("size", outcome.weight)):
                 if name == POPULATION:
                     rest = self._region_less(boundary.codes, frame[parts]["region"].iloc[0])
                     sums[column] = sums[column].fillna(rest)
-            code = together["code"].agg(lambda v: next((c for c in v if c), ""))
+            code = frame[parts & (frame["code"] != "")].groupby("year")["code"].first()
+            code = code.reindex(sums.index).fillna("")
             new = sums.reset_index().assign(
                 la=boundary.id, name=boundary.name, region=frame[parts]["region"].iloc[0]
             )
@@ -209,8 +210,7 @@ class Figures:
         local = mine["geographic_level"] == "Local authority"
         others = mine[local & ~mine["old_la_code"].isin(list(codes))].groupby("year")[column]
         # A missing part elsewhere in the region would end up in the difference.
-        complete = others.agg(lambda v: v.notna().all())
-        return (whole - others.sum()).where(complete)
+        return (whole - others.sum()).where(others.count() == others.size())
 
     def comparators(self, chosen: Design) -> set[str] | None:
         """Codes that may be comparators; None where the files have no say in it."""
@@ -235,10 +235,6 @@ class Figures:
             if codes & set(boundary.codes):
                 codes = codes | {boundary.id, *boundary.codes}
         return codes
-
-
-def _waves() -> dict[str, tuple[int, ...]]:
-    return {p.dfe_code: p.waves for p in programme().pilots}
 
 
 def pilots(chosen: Design) -> tuple[ProgrammePilot, ...]:
@@ -281,7 +277,8 @@ def panel(figures: Figures, outcome: PublicOutcome, chosen: Design) -> pd.DataFr
     years = tuple(y for y in chosen.years if y in held)
     check_years(years, chosen.post_from, max(chosen.first_year, held[0]), chosen.last_year)
     frame = frame[frame["year"].isin(years) & ~frame["la"].isin(chosen.leave_out)]
-    funded = frame["la"].map(lambda code: _waves().get(code, ()))
+    waves = {p.dfe_code: p.waves for p in programme().pilots}
+    funded = frame["la"].map(lambda code: waves.get(code, ()))
     frame = frame.assign(
         pilot=frame["la"].isin([p.dfe_code for p in pilots(chosen)]).astype(int),
         post=(frame["year"] >= chosen.post_from).astype(int),

@@ -27,6 +27,7 @@ from sos_analysis.companion.estimates import (
     jumps,
     year_means,
 )
+from sos_analysis.companion.history import history
 from sos_analysis.companion.panel import Figures, panel, pilots
 from sos_analysis.companion.types import (
     RELEASED_RESULTS,
@@ -124,6 +125,12 @@ def run(
     for chosen in designs:
         for outcome in sources.outcomes:
             _run_one(figures, outcome, chosen, found, draws, seed)
+    for outcome in sources.outcomes:
+        try:
+            made = history(figures, outcome)
+        except AbsentError:
+            continue
+        found.histories += [made] if made else []
     files = _files(figures, found.borrowed)
     had = {e.variant for e in found.estimates}
     return CompanionResult(
@@ -154,7 +161,7 @@ def _run_one(
     figures: Figures, outcome: PublicOutcome, chosen: Design, found: _Found, draws: int, seed: int
 ) -> None:
     """One outcome in one wave's design and its variants."""
-    own = {"outcome": outcome.id, "wave": chosen.wave}
+    id, wave = outcome.id, chosen.wave
     try:
         main = panel(figures, outcome, chosen)
     except AbsentError:
@@ -176,16 +183,18 @@ def _run_one(
         if variant != MAIN and not _differs(rows, main, design):
             continue
         few = draws if variant == MAIN else min(draws, FEWER)
-        found.estimates.append(estimate_on(rows, variant=variant, draws=few, seed=seed, **own))
+        found.estimates.append(
+            estimate_on(rows, outcome=id, wave=wave, variant=variant, draws=few, seed=seed)
+        )
     found.event_years.append(
-        event_years(main, post_from=chosen.post_from, draws=draws, seed=seed, **own)
+        event_years(main, outcome=id, wave=wave, post_from=chosen.post_from, draws=draws, seed=seed)
     )
     whole = main
     if chosen.wave == 2 and chosen.last_year < latest:
         whole = panel(figures, outcome, chosen.with_(last_year=latest))
-    found.means += year_means(whole, **own)
+    found.means += year_means(whole, outcome=id, wave=wave)
     if outcome.unit in JUMP:
-        found.jumps.append(jumps(main, by=JUMP[outcome.unit], **own))
+        found.jumps.append(jumps(main, outcome=id, wave=wave, by=JUMP[outcome.unit]))
 
 
 def _differs(rows: pd.DataFrame, main: pd.DataFrame, design: Design) -> bool:
