@@ -14,7 +14,7 @@ published. For analysts::
 """
 
 from sos_analysis.companion.api import MapRow, MapRows, estimate, events, map_rows, panel
-from sos_analysis.companion.design import MAIN, VARIANTS, Design, variants
+from sos_analysis.companion.design import MAIN, TRANSITION, VARIANTS, Design, variants
 from sos_analysis.companion.estimates import DRAWS, FEWER, ROLES, SEED
 from sos_analysis.companion.running import DESIGNS, release, released, run
 from sos_analysis.companion.types import (
@@ -36,6 +36,7 @@ __all__ = [
     "MAIN",
     "ROLES",
     "SEED",
+    "TRANSITION",
     "VARIANTS",
     "BaconPart",
     "CompanionResult",

@@ -83,6 +83,8 @@ def run(
     data_dir: Path | str | None = None,
     *,
     designs: Sequence[Design] = DESIGNS,
+    outcomes: Sequence[str] = (),
+    only_main: bool = False,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> CompanionResult:
@@ -96,6 +98,10 @@ def run(
         there takes its released results too, as long as the designs are the report's own.
     designs
         Main design of each wave, at most one a wave; variants change one choice at a time.
+    outcomes
+        Ids of the outcomes wanted; all by default.
+    only_main
+        No variants, and not both waves at once.
     draws, seed
         Of the bootstrap and the permutations. Variants, and single years of event studies, take
         at most `FEWER` draws.
@@ -122,10 +128,11 @@ def run(
     figures = Figures(Path(data_dir), sources)
     figures.locate("referrals")
     found = _Found()
+    wanted = tuple(sources.outcome(id) for id in outcomes) or sources.outcomes
     for chosen in designs:
-        for outcome in sources.outcomes:
-            _run_one(figures, outcome, chosen, found, draws, seed)
-    for outcome in sources.outcomes:
+        for outcome in wanted:
+            _run_one(figures, outcome, chosen, found, draws, seed, only_main)
+    for outcome in () if only_main else wanted:
         try:
             made = history(figures, outcome)
         except AbsentError:
@@ -137,7 +144,7 @@ def run(
         source="computed",
         designs={f"wave{d.wave}": _design(d) for d in designs},
         parameters={"draws": draws, "seed": seed},
-        outcomes=sources.outcomes,
+        outcomes=wanted,
         pilots={f"wave{d.wave}": tuple((p.dfe_code, p.name) for p in pilots(d)) for d in designs},
         variants={v: VARIANTS[v] for v in VARIANTS if v in had},
         estimates=tuple(found.estimates),
@@ -158,7 +165,13 @@ def run(
 
 
 def _run_one(
-    figures: Figures, outcome: PublicOutcome, chosen: Design, found: _Found, draws: int, seed: int
+    figures: Figures,
+    outcome: PublicOutcome,
+    chosen: Design,
+    found: _Found,
+    draws: int,
+    seed: int,
+    only_main: bool,
 ) -> None:
     """One outcome in one wave's design and its variants."""
     id, wave = outcome.id, chosen.wave
@@ -174,7 +187,8 @@ def _run_one(
         )
         return
     latest = int(figures.figure(outcome)["year"].max())
-    for variant, design in variants(chosen, latest).items():
+    chosen_variants = {MAIN: chosen} if only_main else variants(chosen, latest)
+    for variant, design in chosen_variants.items():
         try:
             rows = panel(figures, outcome, design)
         except AbsentError:
