@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from sos_analysis import companion
 from sos_analysis.chapters import CHAPTERS, ChapterSpec
 from sos_analysis.chapters.ledger import Ledger, parameters_table
 from sos_analysis.chapters.public_figures import Exhibits
-from sos_analysis.chapters.public_tables import WAVES, heading
+from sos_analysis.chapters.public_tables import WAVES, heading, status_of
 from sos_analysis.chapters.public_words import prose
 from sos_analysis.checks import CheckResult
-from sos_analysis.companion import MAIN, CompanionResult, Design
+from sos_analysis.companion import MAIN, CompanionResult, Design, EventYears
 from sos_analysis.disclosure import ALREADY_PUBLISHED, SafeFigure, SafeTable
 from sos_analysis.evidence import CANNOT_TELL, INCONCLUSIVE, Verdict, verdict
+from sos_analysis.formats import number, quantity
 from sos_analysis.records.public import RELEASED, PublicOutcome, find_file, public_sources
 from sos_analysis.results import ChapterResult, code_hash, content_hash
 from sos_analysis.sources import ROOT, file_hash
@@ -97,17 +99,44 @@ def sentence(short: str, public_data: str) -> str:
 
 def _checks(found: CompanionResult, outcome: PublicOutcome, wave: int) -> tuple[CheckResult, ...]:
     e, events = found.estimate(outcome.id, MAIN, wave), found.events(outcome.id, wave)
-    early = [abs(y.att) for y in events.years if y.year < events.base]
     there = e.authority_years / (e.authority_years + e.not_given)
     half = (e.ci[1] - e.ci[0]) / 2
     return (
         check.few_clusters(e.authorities, e.pilots),
-        check.pre_trends(
-            events.joint_p, len(events.joint_years), largest=max(early), unit=outcome.unit
-        ),
+        _pre_trends(events, outcome.unit),
         check.agreement(e.p_primary, e.p_secondary, e.primary, e.secondary),
         check.leave_one_out(e.att, e.left_out, outcome.unit, half_width=half),
         check.completeness(there, "yearly figures of authorities"),
+    )
+
+
+def _pre_trends(events: EventYears, unit: str) -> CheckResult:
+    """The joint test, and the test of a steady trend, which finds a drift the joint one misses.
+
+    The worse of the two decides. One earlier difference is too little for a pass.
+    """
+    early = [abs(y.att) for y in events.years if y.year < events.base]
+    years = len(events.joint_years)
+    joint = check.pre_trends(events.joint_p, years, largest=max(early), unit=unit)
+    if years < 2:
+        status = "info" if joint.status == "pass" else joint.status
+        tail = " With one earlier difference to look at, that says little."
+        return replace(joint, status=status, sentence=f"{joint.sentence}{tail}")
+    trend = check.pre_trends(events.trend_p, years)
+    p = f"p {quantity(events.trend_p, 'p', 3)}" if events.trend_p < 0.001 else (
+        f"p = {number(events.trend_p, 3)}"
+    )  # fmt: skip
+    worse = min((joint, trend), key=lambda c: ("fail", "info", "pass").index(c.status))
+    if worse is joint:
+        tail = f" A steady drift before adoption: {p}."
+    else:
+        drifted = "drifted" if worse.status == "fail" else "may have drifted"
+        tail = f" But the difference {drifted} steadily before adoption ({p})."
+    return replace(
+        joint,
+        status=worse.status,
+        sentence=f"{joint.sentence}{tail}",
+        figures={**joint.figures, "trend_p": events.trend_p},
     )
 
 
@@ -195,7 +224,7 @@ class _Companion:
         below = [e for e in mains if max(e.p_primary, e.p_secondary) < check.ALPHA]
         self.claim("tests_below", len(below))
         self.claim("tests_by_chance", len(mains) * check.ALPHA, decimals=1)
-        failed = [k for k, c in self.checks.items() if _status(c, "pre_trends") == "fail"]
+        failed = [k for k, c in self.checks.items() if status_of(c, "pre_trends") == "fail"]
         self.claim("pretrends_failed", len(failed))
         self.claim("latest", str(max(m.year for m in self.found.means)))
         self.claim("released", sum(e.source == "released" for e in mains))
@@ -224,6 +253,7 @@ class _Companion:
         mid = outcome.minimum_important_difference
         self.claim(f"{start}.mid", mid, unit, decimals=1, origin="design")
         self.claim(f"{start}.pretrend", events.joint_p, "p", decimals=3)
+        self.claim(f"{start}.trend_p", events.trend_p, "p", decimals=3)
         self.claim(f"{start}.trend", events.trend, unit, ends=events.trend_ci, decimals=1)
         for variant in QUOTED:
             if self.found.has(outcome.id, variant, wave):
@@ -232,17 +262,21 @@ class _Companion:
 
     def _caution(self, outcome: PublicOutcome, wave: int) -> str:
         """What the years before allow one to conclude."""
-        status = _status(self.checks[outcome.id, wave], "pre_trends")
+        status = status_of(self.checks[outcome.id, wave], "pre_trends")
         if status == "fail":
             return (
                 "Pilots and other authorities were already moving apart before, so this "
                 "comparison cannot carry a conclusion."
             )
         few = len(self.found.events(outcome.id, wave).joint_years) < 2
-        weak = " With one earlier difference to look at, that says little." if few else ""
+        if few:
+            return (
+                "There is one difference between years before to look at, too little to tell "
+                "whether pilots and other authorities were on different paths."
+            )
         if status == "info":
-            return f"Pilots and other authorities may have been moving apart before.{weak}"
-        return f"Pilots and other authorities showed no clear sign of moving apart before.{weak}"
+            return "Pilots and other authorities may have been moving apart before."
+        return "Pilots and other authorities showed no clear sign of moving apart before."
 
     def _message(self, wave: int) -> str:
         """A wave in a sentence or a few: what was decided, then the rest."""
@@ -338,7 +372,3 @@ class _Companion:
             end = "" if wave == 2 else f"_wave{wave}"
             made[f"event_study_{name}{end}"] = e.event_study(outcome, wave)
         return made
-
-
-def _status(checks: Sequence[CheckResult], id: str) -> str:
-    return next(c.status for c in checks if c.id == id)

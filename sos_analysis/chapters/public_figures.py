@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sos_analysis import checks as check
 from sos_analysis import companion
-from sos_analysis.chapters.public_tables import DOF, SOURCE, WAVES, Tables, heading
+from sos_analysis.chapters.public_tables import DOF, SOURCE, WAVES, Tables, heading, status_of
 from sos_analysis.disclosure import ALREADY_PUBLISHED, FigureOptions, SafeFigure, safe_figure
 from sos_analysis.records.public import PublicOutcome
 
@@ -69,12 +68,15 @@ class Exhibits(Tables):
         ]
         rows.append({"time": events.base, "value": 0.0, "low": None, "high": None})
         rows.sort(key=lambda r: r["time"])
-        path = "no clear sign of" if events.joint_p >= check.PRE_TREND_LEVEL else "signs of"
+        status = status_of(self.checks[outcome.id, wave], "pre_trends")
+        path = {"fail": "different paths", "info": "perhaps different paths"}.get(
+            status, "no clear sign of different paths"
+        )
         name = WAVES[wave]
         return safe_figure(
             "event_study",
             rows,
-            title=f"{outcome.short_label}: {path} different paths before the {name}",
+            title=f"{outcome.short_label}: {path} before the {name}",
             subtitle=f"Pilots less other authorities, against the year ending March {events.base}, "
             f"{outcome.unit} {outcome.of}, with 95% intervals. England",
             alt=f"Differences by year for: {outcome.label}. Points before the {name} should lie "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sos_analysis import companion
@@ -29,6 +29,11 @@ Key = tuple[str, int]
 def heading(text: str) -> str:
     """The text with a capital letter."""
     return text[:1].upper() + text[1:]
+
+
+def status_of(checks: Sequence[CheckResult], id: str) -> str:
+    """Status of a check by its id."""
+    return next(c.status for c in checks if c.id == id)
 
 
 class Tables:

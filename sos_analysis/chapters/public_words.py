@@ -43,8 +43,9 @@ def prose(
         "wave1": _wave1(claims),
         "event_study": "Points before a wave show whether pilots and others were on different "
         "paths already. In {public.pretrends_failed} of {public.tests} comparisons they were, by "
-        "the joint test of those years. Such a comparison cannot carry a conclusion, and its "
-        "certainty is rated down.",
+        "the joint test of those years or by a steady drift in them. Such a comparison cannot "
+        "carry a conclusion, and its certainty is rated down. The years before the second wave "
+        "hold the first one, so whatever that changed shows there too.",
         "history": _history(claims),
         "long": "The lines of each figure run to the year ending March {public.latest}. This long "
         "view is secondary: later years bring other programmes, other ways of recording and the "
@@ -136,7 +137,7 @@ def _wave1(claims: Mapping[str, Claim]) -> str:
             " Protection plans show why a longer look helps. Pilots less other authorities, the "
             "rate at which plans start was {public.cpp.gap_2014} in the year ending March 2014, "
             "{public.cpp.gap_2017} in that ending March 2017, and {public.cpp.gap_2020} in that "
-            "ending March 2020: the gap opened after the first wave began and later closed again."
+            "ending March 2020: the gap opened after the first wave began and mostly closed later."
             if _opened(claims)
             else ""
         )
