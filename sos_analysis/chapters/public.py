@@ -75,6 +75,11 @@ def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
         draws=chosen["draws"] or companion.DRAWS,
         seed=chosen["seed"] or companion.SEED,
     )
+    return build(spec, chosen, found)
+
+
+def build(spec: ChapterSpec, chosen: Mapping[str, Any], found: CompanionResult) -> ChapterResult:
+    """The chapter that shows a companion's results."""
     return _Companion(spec, chosen, found).result()
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sos_analysis.companion import panel as panels
-from sos_analysis.companion.design import Design
+from sos_analysis.companion.design import Design, funded
 from sos_analysis.companion.estimates import DRAWS, SEED, estimate_on, event_years
 from sos_analysis.companion.types import EventYears, PanelEstimate
 from sos_analysis.errors import ParameterError
-from sos_analysis.facts import programme
 from sos_analysis.records.public import (
     AbsentError,
     PublicOutcome,
@@ -152,7 +151,7 @@ def map_rows(outcome: str, year: int, data_dir: Path | str | None = None) -> Map
     if rows.empty:
         years = sorted(set(frame["year"]))
         raise ParameterError(f"{found.id} has the years {years[0]} to {years[-1]}, not {year}.")
-    waves = {p.dfe_code: p.waves for p in programme().pilots}
+    waves = {p.dfe_code: p.waves for p in funded()}
     given = rows["y"].notna()
     return MapRows(
         tuple(

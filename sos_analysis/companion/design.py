@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from sos_analysis.errors import ParameterError
-from sos_analysis.facts import programme
+from sos_analysis.facts import ProgrammePilot, programme
 from sos_analysis.study.reading import listed, nearest
 
 #: First and last year of the window, and first year that counts as after, by wave. A year is named
@@ -69,6 +70,17 @@ _WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "pilots": PILOTS,
     }
 )
+
+
+@cache
+def funded() -> tuple[ProgrammePilot, ...]:
+    """Authorities of either wave; read once, since every panel asks."""
+    return programme().pilots
+
+
+def in_wave(wave: int) -> tuple[ProgrammePilot, ...]:
+    """Pilots of a wave."""
+    return tuple(p for p in funded() if wave in p.waves)
 
 
 class YearsError(ParameterError):
@@ -138,10 +150,11 @@ class Design:
                 )
         for name, kind, what in (("leave_out_years", int, "years"), ("leave_out", str, "codes")):
             value = getattr(self, name)
-            if isinstance(value, str) or not all(isinstance(v, kind) for v in value):
+            listed_ok = isinstance(value, tuple | list) and all(isinstance(v, kind) for v in value)
+            if not listed_ok:
                 raise ParameterError(f"{name} must be a list of {what}, not {value!r}.")
             object.__setattr__(self, name, tuple(value))
-        lost = {p.dfe_code: p.name for p in programme().in_wave(self.wave)}
+        lost = {p.dfe_code: p.name for p in in_wave(self.wave)}
         pilots = [lost[code] for code in self.leave_out if code in lost]
         if len(lost) - len(pilots) < 2:
             raise ParameterError("leave_out leaves fewer than two pilots.")

@@ -13,12 +13,11 @@ import math
 
 import numpy as np
 
-from sos_analysis.companion.design import EARLIEST, TRANSITION, WINDOWS
+from sos_analysis.companion.design import EARLIEST, TRANSITION, WINDOWS, funded
 from sos_analysis.companion.estimates import effect_on
 from sos_analysis.companion.panel import Figures
 from sos_analysis.companion.types import COMPUTED, BaconPart, History
 from sos_analysis.estimation import inference, staggered
-from sos_analysis.facts import programme
 from sos_analysis.records.public import PublicOutcome
 
 FIRST, LAST = EARLIEST, WINDOWS[2][1]
@@ -36,7 +35,7 @@ def history(figures: Figures, outcome: PublicOutcome) -> History | None:
     if len({y for y in frame["year"] if FIRST <= y < first}) < 2:
         return None
     frame = frame[frame["year"].between(FIRST, LAST)]
-    begun = {p.dfe_code: TRANSITION[min(p.waves)] for p in programme().pilots}
+    begun = {p.dfe_code: TRANSITION[min(p.waves)] for p in funded()}
     frame = frame.assign(cohort=frame["la"].map(lambda code: begun.get(code, 0)))
     complete = frame.dropna(subset=["y"]).groupby("la")["year"].nunique() == LAST - FIRST + 1
     kept = frame[frame["la"].map(complete).fillna(False).astype(bool)]

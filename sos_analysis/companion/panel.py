@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sos_analysis.companion import design as words
-from sos_analysis.companion.design import Design, check_years
+from sos_analysis.companion.design import Design, check_years, funded, in_wave
 from sos_analysis.errors import ParameterError, RecordsError
-from sos_analysis.facts import ProgrammePilot, programme
+from sos_analysis.facts import ProgrammePilot
 from sos_analysis.records.public import (
     POPULATION,
     Located,
@@ -56,6 +56,8 @@ class Figures:
         self.read: dict[str, Located] = {}
         self._tables: dict[str, Statistics] = {}
         self._figures: dict[str, pd.DataFrame] = {}
+        self._joined: dict[str, pd.DataFrame] = {}
+        self._neighbours: dict[str, Mapping[str, tuple[str, ...]]] = {}
 
     def locate(self, table: str) -> Located:
         """The file of a table; AbsentError where it is not there."""
@@ -74,6 +76,11 @@ class Figures:
     def lait(self) -> pd.DataFrame:
         """The excerpt of the interactive tool."""
         return read_lait(self.locate("lait"))
+
+    @cached_property
+    def reports(self) -> Mapping[str, bool]:
+        """Authorities with an Ofsted report: does one name Signs of Safety?"""
+        return read_reports(self.locate("ofsted"))
 
     @cached_property
     def population(self) -> Statistics:
@@ -173,6 +180,11 @@ class Figures:
         count is not, or where an outcome is published without its counts. Where ONS gives no
         population for the parts, theirs is that of the region less the region's others.
         """
+        if outcome.id not in self._joined:
+            self._joined[outcome.id] = self._made_joined(outcome)
+        return self._joined[outcome.id]
+
+    def _made_joined(self, outcome: PublicOutcome) -> pd.DataFrame:
         import numpy as np
         import pandas as pd
 
@@ -215,17 +227,16 @@ class Figures:
     def comparators(self, chosen: Design) -> set[str] | None:
         """Codes that may be comparators; None where the files have no say in it."""
         if chosen.comparators == words.NOT_NAMED:
-            named = read_reports(self.locate("ofsted"))
-            return self._with_parts({la for la, found in named.items() if not found})
+            return self._with_parts({la for la, found in self.reports.items() if not found})
         if chosen.comparators in (words.NEIGHBOURS, words.NEIGHBOURS_2025):
-            year = "2025" if chosen.comparators == words.NEIGHBOURS_2025 else "2021"
-            sets = read_neighbours(self.locate(f"neighbours_{year}"))
+            table = f"neighbours_{2025 if chosen.comparators == words.NEIGHBOURS_2025 else 2021}"
+            if table not in self._neighbours:
+                self._neighbours[table] = read_neighbours(self.locate(table))
+            sets = self._neighbours[table]
             mine = [p.dfe_code for p in pilots(chosen)]
             lost = [code for code in mine if code not in sets]
             if lost:
-                raise RecordsError(
-                    f"{self.read[f'neighbours_{year}'].name}: no neighbours for {listed(lost)}."
-                )
+                raise RecordsError(f"{self.read[table].name}: no neighbours for {listed(lost)}.")
             return self._with_parts({near for code in mine for near in sets[code]})
         return None
 
@@ -241,7 +252,7 @@ def pilots(chosen: Design) -> tuple[ProgrammePilot, ...]:
     """Pilots of the design's wave that it uses."""
     return tuple(
         p
-        for p in programme().in_wave(chosen.wave)
+        for p in in_wave(chosen.wave)
         if (chosen.pilots == words.ALL_PILOTS or len(p.waves) == 2)
         and p.dfe_code not in chosen.leave_out
     )
@@ -277,22 +288,23 @@ def panel(figures: Figures, outcome: PublicOutcome, chosen: Design) -> pd.DataFr
     years = tuple(y for y in chosen.years if y in held)
     check_years(years, chosen.post_from, max(chosen.first_year, held[0]), chosen.last_year)
     frame = frame[frame["year"].isin(years) & ~frame["la"].isin(chosen.leave_out)]
-    waves = {p.dfe_code: p.waves for p in programme().pilots}
-    funded = frame["la"].map(lambda code: waves.get(code, ()))
+    waves = frame["la"].map({p.dfe_code: len(p.waves) for p in funded()}).fillna(0).astype(int)
+    mine = pilots(chosen)
     frame = frame.assign(
-        pilot=frame["la"].isin([p.dfe_code for p in pilots(chosen)]).astype(int),
+        pilot=frame["la"].isin([p.dfe_code for p in mine]).astype(int),
         post=(frame["year"] >= chosen.post_from).astype(int),
-        waves=funded.map(len),
+        waves=waves,
     )
-    allowed = figures.comparators(chosen)
     # A pilot of this wave that the design does not use is no comparator either.
-    other = ~funded.map(lambda w: chosen.wave in w)
+    other = ~frame["la"].isin([p.dfe_code for p in in_wave(chosen.wave)])
+    allowed = figures.comparators(chosen)
     if chosen.comparators == words.NEVER:
         other &= frame["waves"] == 0
     if allowed is not None:
         other &= frame["la"].isin(sorted(allowed))
     frame = frame[(frame["pilot"] == 1) | other]
-    lost = [p.name for p in pilots(chosen) if p.dfe_code not in set(frame["la"])]
+    there = set(frame["la"])
+    lost = [p.name for p in mine if p.dfe_code not in there]
     if lost:
         raise RecordsError(
             f"{outcome.id}: pilots not found by their three-digit code: {listed(lost)}. Their "
