@@ -177,8 +177,8 @@ def _run_one(
     id, wave = outcome.id, chosen.wave
     try:
         main = panel(figures, outcome, chosen)
-    except AbsentError:
-        _borrow(outcome, chosen, None, found)
+    except AbsentError as absent:
+        _borrow(outcome, chosen, None, absent.table, found)
         return
     except YearsError:
         found.absent.append(
@@ -191,8 +191,8 @@ def _run_one(
     for variant, design in chosen_variants.items():
         try:
             rows = panel(figures, outcome, design)
-        except AbsentError:
-            _borrow(outcome, chosen, variant, found)
+        except AbsentError as absent:
+            _borrow(outcome, chosen, variant, absent.table, found)
             continue
         if variant != MAIN and not _differs(rows, main, design):
             continue
@@ -221,14 +221,15 @@ def _differs(rows: pd.DataFrame, main: pd.DataFrame, design: Design) -> bool:
     return not rows[["la", "year", "y", "weight"]].equals(main[["la", "year", "y", "weight"]])
 
 
-def _borrow(outcome: PublicOutcome, chosen: Design, variant: str | None, found: _Found) -> None:
+def _borrow(
+    outcome: PublicOutcome, chosen: Design, variant: str | None, table: str, found: _Found
+) -> None:
     """Released results in place of what rests on a file that is not here."""
     what = f"{outcome.short_label}, wave {chosen.wave}"
     if variant:
         what += f", {VARIANTS[variant].lower()}"
-    needs = "ofsted" if variant else next((t for t in outcome.tables if t == "lait"), "")
     if chosen not in DESIGNS or not RELEASED.is_file():
-        found.absent.append(f"{what}: a file it needs is not here.")
+        found.absent.append(f"{what}: a file it needs ({table}) is not here.")
         return
     kept = released()
 
@@ -238,7 +239,7 @@ def _borrow(outcome: PublicOutcome, chosen: Design, variant: str | None, found: 
     taken = [e for e in kept.estimates if mine(e) and variant in (None, e.variant)]
     if not taken:
         return
-    found.borrowed.update({needs} if needs else outcome.tables)
+    found.borrowed.update((table,) if variant else (table, *outcome.tables))
     found.estimates += taken
     if variant is None:
         found.event_years += [e for e in kept.event_years if mine(e)]

@@ -24,7 +24,14 @@ _ADVICE = (
 
 
 class AbsentError(RecordsError):
-    """A public file is not where it was looked for: what needs it cannot be computed."""
+    """A public file is not where it was looked for: what needs it cannot be computed.
+
+    ``table`` says which.
+    """
+
+    def __init__(self, message: str, table: str = "") -> None:
+        super().__init__(message)
+        self.table = table
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def find_file(place: Path | str, file: PublicFile) -> Located:
     """
     place = Path(place)
     if not place.exists() or (place.is_file() and place.suffix.lower() != ".zip"):
-        raise AbsentError(f"{place}: no such folder or ZIP of public data. {_ADVICE}")
+        raise AbsentError(f"{place}: no such folder or ZIP of public data. {_ADVICE}", file.id)
     there = list(_there(place))
     exact = [f for f in there if f.name == file.name]
     if exact:
@@ -135,4 +142,6 @@ def find_file(place: Path | str, file: PublicFile) -> Located:
             "Leave the one to be read."
         )
     names = sorted({f.name for f in there})
-    raise AbsentError(f"{place}: {file.name} is not there.{nearest(file.name, names)} {_ADVICE}")
+    raise AbsentError(
+        f"{place}: {file.name} is not there.{nearest(file.name, names)} {_ADVICE}", file.id
+    )
