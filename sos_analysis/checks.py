@@ -126,7 +126,8 @@ def pre_trends(
         "pre_trends",
         "Did pilots and comparators move alike before adoption?",
         status,
-        f"Pilots and comparators {words} (joint test over {periods} periods, {_p(p)})."
+        f"Pilots and comparators {words} (joint test over {periods} "
+        f"period{'' if periods == 1 else 's'}, {_p(p)})."
         f"{size}{caution}",
         {"p": p, "periods": periods, **({"largest": abs(largest)} if largest is not None else {})},
     )

@@ -23,7 +23,7 @@ from sos_analysis.pipeline.notebooks import (
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 QUESTIONS = [name for name, spec in CHAPTERS.items() if spec.outcomes]
-SHOW = re.compile(r'^result\.(say|table|figure)\("[a-z_]+"\)$|^result\.\w+(_table|_card)\(\)$')
+SHOW = re.compile(r'^result\.(say|table|figure)\("[a-z0-9_]+"\)$|^result\.\w+(_table|_card)\(\)$')
 
 
 @pytest.fixture(params=sorted(CHAPTERS))

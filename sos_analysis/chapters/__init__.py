@@ -62,16 +62,63 @@ _QUESTION = {
     "public_data": _PUBLIC,
 }
 _COMPANION = {
-    "public_data": _PUBLIC,
+    "public_data": Parameter(
+        str, "", "folder or ZIP of the public statistics; empty: data/public or released"
+    ),
+    "outcome": Parameter(
+        str,
+        "",
+        "figure that leads the page; empty: re-referrals",
+        (
+            "",
+            "rereferral_percent",
+            "no_further_action_percent",
+            "not_in_need_percent",
+            "within_45_days_percent",
+            "section_47_rate",
+            "icpc_rate",
+            "icpc_per_referral",
+            "cpp_start_rate",
+            "looked_after_rate",
+        ),
+    ),
+    "wave": Parameter(int, 2, "wave that leads, and that the years below are for", (1, 2)),
+    "comparators": Parameter(
+        str,
+        "all others",
+        "who pilots are compared with",
+        (
+            "all others",
+            "never funded",
+            "statistical neighbours",
+            "statistical neighbours 2025",
+            "Signs of Safety not named",
+        ),
+    ),
+    "weights": Parameter(
+        str, "equal", "authorities count the same, or by size", ("equal", "denominator")
+    ),
+    "boundaries": Parameter(
+        str, "as coded", "reorganised authorities, as coded or joined", ("as coded", "joined")
+    ),
+    "confidential": Parameter(
+        str, "left out", "withheld figures, left out or read as zero", ("left out", "zero")
+    ),
+    "pilots": Parameter(
+        str, "all", "all pilots of the wave, or those in both", ("all", "both waves")
+    ),
+    "transition": Parameter(str, "after", "the year in which a wave began", ("after", "left out")),
     "first_year": Parameter(
-        int, 2013, "first year, by its end (31 March)", tuple(range(2013, 2018))
+        int, 0, "first year, by its end (31 March); 0: the wave's own", (*range(2013, 2018), 0)
     ),
-    "last_year": Parameter(int, 2020, "last year, by its end", tuple(range(2018, 2026))),
+    "last_year": Parameter(
+        int, 0, "last year, by its end; 0: the wave's own", (*range(2015, 2026), 0)
+    ),
     "post_from": Parameter(
-        int, 2018, "first year that counts as after the second wave", tuple(range(2014, 2021))
+        int, 0, "first year that counts as after; 0: the wave's own", (*range(2014, 2021), 0)
     ),
-    "draws": _DRAWS,
-    "seed": _SEED,
+    "draws": Parameter(int, 0, "draws of both tests; 0: the report's own"),
+    "seed": Parameter(int, 0, "seed of all draws; 0: the report's own"),
 }
 
 
@@ -120,7 +167,7 @@ CHAPTERS: Mapping[str, ChapterSpec] = dict(
             ChapterSpec(
                 "public_statistics",
                 "What public statistics say",
-                "What do published figures of authorities show around the second wave?",
+                "What do published figures of authorities show around each wave of pilots?",
                 (),
                 "public",
                 _COMPANION,
@@ -146,7 +193,7 @@ def chapter(name: str, **parameters: Any) -> ChapterResult:
     """
     spec = _spec(name)
     chosen = checked(spec, parameters)
-    return _stored(spec, chosen) or compute(spec, chosen)
+    return stored(spec, chosen) or compute(spec, chosen)
 
 
 def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
@@ -220,7 +267,7 @@ def _room(spec: ChapterSpec) -> Any:
     return question
 
 
-def _stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:
+def stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:
     """The stored result, if study, data, code and parameters are those asked for."""
     from sos_analysis.results import ChapterResult
     from sos_analysis.workspace import RESULTS

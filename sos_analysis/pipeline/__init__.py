@@ -97,11 +97,11 @@ class _Plan:
         """Hashes of all files in folders, named from the root."""
         found = {}
         for folder in folders:
+            inside = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
             if folder.is_file():
-                found[folder.relative_to(ROOT).as_posix()] = self.run.hashes.of(folder)
+                found[inside.as_posix()] = self.run.hashes.of(folder)
                 continue
             for name, value in self.run.hashes.of_tree(folder).items():
-                inside = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
                 found[f"{inside.as_posix()}/{name}"] = value
         return found
 
