@@ -21,10 +21,14 @@ from sos_analysis.workspace import cells_for, la_years
 
 if TYPE_CHECKING:
     from sos_analysis.cells import Cells
+    from sos_analysis.estimation.frames import Floats
     from sos_analysis.study import Study
     from sos_analysis.study.universe import Universe
 
 _EFFECTS: Mapping[str, Effects] = {"none": "none", "authority": "cluster", "group": "slot"}
+#: Outcome series behind each answer; authority-year covariates are regressors, the child's are
+#: taken off the outcome beforehand.
+_SERIES = {"none": "none", "child": "child", "child_authority": "child"}
 
 
 def outcome_curve(
@@ -43,12 +47,15 @@ def outcome_curve(
     present = set.intersection(*(set(c.frame["la"].astype(str)) for c in found.values()))
     las = tuple(sorted(present & set(study.sample(outcome))))
     layouts = {
-        definition: _layout(study, outcome, cells, las, chosen)
+        definition: _layout(study, outcome, cells, las) for definition, cells in found.items()
+    }
+    by_year = {
+        definition: _authority_years(study, cells, las, chosen)
         for definition, cells in found.items()
     }
     skipped: list[tuple[Mapping[str, str], str]] = []
     made = curve(
-        _specifications(study, layouts, universe, skipped),
+        _specifications(study, layouts, by_year, universe, skipped),
         len(las),
         draws=universe.draws,
         seed=seed,
@@ -57,32 +64,39 @@ def outcome_curve(
     return made
 
 
-def _layout(
-    study: Study, outcome: str, cells: Cells, las: tuple[str, ...], chosen: Mapping[str, Any]
-) -> Layout:
+def _layout(study: Study, outcome: str, cells: Cells, las: tuple[str, ...]) -> Layout:
     adjust = [c for c in study.outcome(outcome).model_covariates if c in cells.covariates]
+    return layout(cells, study, outcome, las, adjust=adjust)
+
+
+def _authority_years(
+    study: Study, cells: Cells, las: tuple[str, ...], chosen: Mapping[str, Any]
+) -> tuple[int, Floats]:
+    """First year, and standardised authority-year covariates (authorities x years x covariates)."""
+    year = cells.intervals["year"].to_numpy()
     frame = cells.frame[["la", "n"]].assign(
-        la=cells.frame["la"].astype(str),
-        year=cells.intervals["year"].to_numpy()[cells.frame["first"].to_numpy()],
+        la=cells.frame["la"].astype(str), year=year[cells.frame["first"].to_numpy()]
     )
-    frame = frame[frame["la"].isin(las)].groupby(["la", "year"], as_index=False)["n"].sum()
-    joined, names = with_la_years(frame, la_years(study, chosen["extract"]))
-    by_year = joined[["la", "year", *names]]
-    return layout(cells, study, outcome, las, adjust=adjust, by_year=by_year)
+    counted = frame[frame["la"].isin(las)].groupby(["la", "year"], as_index=False)["n"].sum()
+    joined, names = with_la_years(counted, la_years(study, chosen["extract"]))
+    first = int(year.min())
+    out = np.zeros((len(las), int(year.max()) - first + 1, len(names)))
+    row = [las.index(la) for la in joined["la"]]
+    out[row, joined["year"].to_numpy() - first] = joined[list(names)].to_numpy(float)
+    return first, out
 
 
 def _specifications(
     study: Study,
     layouts: Mapping[str, Layout],
+    by_year: Mapping[str, tuple[int, Floats]],
     universe: Universe,
     skipped: list[tuple[Mapping[str, str], str]],
 ) -> Iterator[Specification]:
     """Ways that share rows together; what cannot be laid out is noted in `skipped`."""
     shared: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for way in universe.ways():
-        key = tuple(
-            way[c] for c in ("definition", "comparators", "embedding", "period", "weights")
-        )
+        key = tuple(way[c] for c in ("definition", "comparators", "embedding", "period", "weights"))
         shared.setdefault(key, []).append(way)
     filled = {
         definition: dict(
@@ -101,11 +115,24 @@ def _specifications(
                 weights=weights,
                 first_year=universe.first_year,
                 years_before=universe.years_before,
+                fewest_groups=universe.fewest_groups,
             )
         except RecordsError as problem:
             skipped += [(way, str(problem)) for way in ways]
             continue
+        first, z = by_year[definition]
+        extra = z[rows.role, rows.year - first]
         for effects in universe.answers["effects"]:
-            these = [way for way in ways if way["effects"] == effects]
-            series = np.stack([filled[definition][way["covariates"]] for way in these])
-            yield Specification(these, rows, _EFFECTS[effects], series)
+            for with_authority in (False, True):
+                these = [
+                    way
+                    for way in ways
+                    if way["effects"] == effects
+                    and (way["covariates"] == "child_authority") == with_authority
+                ]
+                if not these:
+                    continue
+                series = np.stack([filled[definition][_SERIES[w["covariates"]]] for w in these])
+                yield Specification(
+                    these, rows, _EFFECTS[effects], series, extra if with_authority else None
+                )

@@ -17,7 +17,7 @@ import pandas as pd
 
 from sos_analysis.cells import DONUT, POST, Cells, clock_of, placement
 from sos_analysis.comparison.matching import Array, cem_weights, fold, strata
-from sos_analysis.comparison.slots import adjustment, exposure_by_interval
+from sos_analysis.comparison.slots import adjustment
 from sos_analysis.errors import RecordsError
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Layout:
     ----------
     las : authorities, sorted. groups : matched groups.
     place_group, place_time, place_year : (S).
-    n : (L, S) events. y : name -> (L, S) sum of the outcome, as it is ('none'), less x'gamma of
-        the child ('child'), less that and z'zeta of the authority's year ('child_authority').
+    n : (L, S) events. y : name -> (L, S) sum of the outcome, as it is ('none') or less x'gamma of
+        the child ('child').
     rows : cells of the groups' own authorities.
     """
 
@@ -95,7 +95,6 @@ def layout(
     las: Sequence[str],
     *,
     adjust: Sequence[str],
-    by_year: pd.DataFrame | None = None,
 ) -> Layout:
     """Lay one definition's cells out over the places of all its matched groups.
 
@@ -103,8 +102,6 @@ def layout(
     ----------
     las : authorities that take part; each must have events.
     adjust : covariates of the child whose linear part is taken off the outcome.
-    by_year : `la`, `year` and standardised numeric columns; their linear part, from a regression
-        on authority, year and own exposure, is taken off as well.
 
     Raises
     ------
@@ -125,10 +122,6 @@ def layout(
     year = cells.intervals["year"].to_numpy()[first].astype(np.int64)
     child, _ = adjustment(frame, adjust, fold([la, year])[1], n, y)
     sums = {"none": y, "child": y - n * child}
-    if by_year is not None:
-        share = exposure_by_interval(cells.intervals, study, outcome, las)[la, first]
-        own = _authority_part(la, year, n, sums["child"], share, las, by_year)
-        sums["child_authority"] = sums["child"] - n * own
 
     stratum = strata(frame, study.outcome(outcome).covariates)
     at, number = fold([la, stratum, first, last])
@@ -214,18 +207,18 @@ def variant(
     weights: str,
     first_year: int,
     years_before: int,
+    fewest_groups: int = 1,
 ) -> SlotRows:
     """Slot rows of one variant; groups with an empty part (role x phase) are left out.
 
     Raises
     ------
-    RecordsError : no matched group is left.
+    RecordsError : fewer matched groups than `fewest_groups` are left.
     """
     rows = made.rows
     active = _chosen(made, study, comparators)[rows.group, rows.la] & (rows.n > 0)
     if embedding == "widened":
-        # One more year on either side: the last before embedding and the first after it.
-        active &= (rows.time != -1) & (rows.time != 0)
+        active &= rows.time != -1  # the year in which what was to come may have shown already
     if embedding != "counted":
         active &= rows.phase != 2
     if period == "recent":
@@ -242,8 +235,11 @@ def variant(
     else:
         matched = np.where(active, 1.0, 0.0)
     kept = (matched > 0) & (count > 0)
-    if not kept.any():
-        raise RecordsError("no matched group has cases in all four parts in this variant")
+    left = len(np.unique(rows.group[kept]))
+    if left < max(fewest_groups, 1):
+        raise RecordsError(
+            f"{left} matched groups have cases in all four parts; at least {fewest_groups} needed"
+        )
     if weights == "authorities":
         part = (rows.group * len(made.las) + rows.la) * 2 + post
         weight = 1.0 / np.maximum(np.bincount(part, weights=count)[part], 1.0)
@@ -262,7 +258,7 @@ def variant(
         treated=rows.treated[at].astype(float),
         post=post[at].astype(float),
         weight=mass,
-        groups=len(np.unique(rows.group[at])),
+        groups=left,
     )
 
 
@@ -287,25 +283,3 @@ def _filled(made: Layout, rows: LayoutRows, post: Array, n: Array) -> NDArray[np
     total = np.bincount(part, weights=n, minlength=4 * len(made.groups)).reshape(-1, 4)
     return np.asarray((total > 0).all(axis=1)[rows.group])
 
-
-def _authority_part(
-    la: Array, year: Array, n: Array, y: Array, exposure: Array, las: tuple[str, ...],
-    z: pd.DataFrame,
-) -> Array:  # fmt: skip
-    """z'zeta of each cell; zeta within authority and year, own exposure held fixed."""
-    at, number = fold([la, year])
-    weight, total, exposed = (np.bincount(number, weights=v) for v in (n, y, n * exposure))
-    keys = pd.DataFrame({"la": np.array(las, dtype=object)[la[at]], "year": year[at]})
-    names = [name for name in z.columns if name not in ("la", "year")]
-    if not names:
-        return np.zeros(len(la))
-    values = keys.merge(z, on=["la", "year"], how="left")[names].fillna(0.0).to_numpy(float)
-    indicator = [
-        (codes[:, None] == np.unique(codes)[None, :]).astype(float) for codes in (la[at], year[at])
-    ]
-    x = np.hstack([values, (exposed / weight)[:, None], *indicator])
-    root = np.sqrt(weight)[:, None]
-    # The least-norm solution is unique in z'zeta wherever z is identified.
-    zeta = np.linalg.lstsq(x * root, total / weight * root[:, 0], rcond=1e-10)[0][: len(names)]
-    fitted = values @ zeta
-    return np.asarray((fitted - np.average(fitted, weights=weight))[number])

@@ -56,11 +56,16 @@ class Maps:
     maps: Floats
 
 
-def effect_maps(rows: Rows, effects: Effects) -> Maps:
+def effect_maps(rows: Rows, effects: Effects, extra: Floats | None = None) -> Maps:
     """The effect of treated x post as a linear map, with the CRV1 influence of every role.
 
     Effects: 'none' is constant, treated, post and year; 'cluster' is role, post and year; 'slot'
     is slot and group x time.
+
+    Parameters
+    ----------
+    extra : array, M x q, optional
+        Further regressors. Like weights and dates they stay with the role when series move.
 
     Raises
     ------
@@ -77,6 +82,8 @@ def effect_maps(rows: Rows, effects: Effects) -> Maps:
         design = np.hstack([rows.treated[:, None], rows.post[:, None], _indicators(rows.year)])
     else:
         raise FrameError(f"effects must be 'none', 'cluster' or 'slot', not {effects!r}")
+    if extra is not None:
+        design = np.hstack([design, extra])
     basis = _basis(design * root[:, None])
     raw = x * root
     residual = raw - basis @ (basis.T @ raw)
@@ -142,15 +149,17 @@ def statistics(
 
 @dataclass(frozen=True)
 class Specification:
-    """One or more ways that share rows and fixed effects and differ in the outcome series.
+    """One or more ways that share rows and regressors and differ in the outcome series.
 
-    `ways` names each (K of them), `series` is K x L x S with no missing value where rows use it.
+    `ways` names each (K of them), `series` is K x L x S without a missing value; `extra` as in
+    `effect_maps`.
     """
 
     ways: Sequence[Mapping[str, str]]
     rows: Rows
     effects: Effects
     series: Floats
+    extra: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -229,7 +238,7 @@ def curve(
     errors: list[Floats] = []
     for one in specifications:
         try:
-            made = effect_maps(one.rows, one.effects)
+            made = effect_maps(one.rows, one.effects, one.extra)
         except FrameError as problem:
             lost += [(way, str(problem)) for way in one.ways]
             continue

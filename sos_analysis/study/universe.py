@@ -27,7 +27,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "embedding": ("left_out", "counted", "widened"),
     "period": ("all", "recent", "close"),
 }
-_NUMBERS = ("draws", "first_year", "years_before")
+_NUMBERS = ("draws", "fewest_groups", "first_year", "years_before")
 _NAMED = ("original", "preferred")
 
 Way = Mapping[str, str]
@@ -41,13 +41,14 @@ class Universe:
     ----------
     answers : mapping of choice to the answers declared, in order.
     named : 'original' and 'preferred' as (choice, answer) mappings; both are in the universe.
-    draws, first_year, years_before : see the file.
+    draws, fewest_groups, first_year, years_before : see the file.
     hash : SHA-256 of the content (comments do not count).
     """
 
     answers: Mapping[str, tuple[str, ...]]
     named: Mapping[str, Way]
     draws: int
+    fewest_groups: int
     first_year: int
     years_before: int
     hash: str
@@ -84,6 +85,7 @@ def load_universe(path: Path | str = UNIVERSE) -> Universe:
         answers=Frozen(answers),
         named=Frozen(named),
         draws=head.whole("draws", 99, 99_999),
+        fewest_groups=head.whole("fewest_groups", 2, 100),
         first_year=head.whole("first_year", 2000, 2100),
         years_before=head.whole("years_before", 1, 20),
         hash=content_hash(content),
