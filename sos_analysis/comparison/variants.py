@@ -123,77 +123,85 @@ def layout(
     child, _ = adjustment(frame, adjust, fold([la, year])[1], n, y)
     sums = {"none": y, "child": y - n * child}
 
-    stratum = strata(frame, study.outcome(outcome).covariates)
-    at, number = fold([la, stratum, first, last])
-    count = np.bincount(number, weights=n)
-    cell_la, cell_stratum = la[at], stratum[at]
-    cell_first, cell_last, cell_year = first[at], last[at], year[at]
-    totals = [count, *(np.bincount(number, weights=v) for v in sums.values())]
-
     groups = tuple(
         g
         for g in study.groups(outcome)
         if g.pilot in las and any(name in las for name in g.comparators)
     )
-    clock = clock_of(study.outcome(outcome))
-    opens = cells.intervals["first_day"].to_numpy()
-    parts: list[tuple[Array, ...]] = []
-    placed: list[tuple[Array, Array, Array, Array]] = []
-    for i, group in enumerate(groups):
-        phase, time = placement(cells.intervals, group, clock).of(cell_first, cell_last)
-        phase, time = phase.astype(np.int64), time.astype(np.int64)
-        since = opens[cell_first]
-        embedding = (phase == DONUT) & (since >= group.start) & (since <= group.end)
-        phase, time = np.where(embedding, 2, phase), np.where(embedding, EMBEDDING, time)
-        inside = np.flatnonzero(phase != DONUT)
-        placed.append((inside, np.full(len(inside), i), time[inside], cell_year[inside]))
-        members = [las.index(name) for name in (group.pilot, *group.comparators) if name in las]
-        own_rows = inside[np.isin(cell_la[inside], members)]
-        parts.append(
-            (
-                own_rows,
-                np.full(len(own_rows), i),
-                (cell_la[own_rows] == members[0]).astype(np.int64),
-                phase[own_rows],
-                time[own_rows],
-            )
-        )
-    all_rows, all_group, all_time, all_year = (
-        np.concatenate(c) for c in zip(*placed, strict=True)
-    )
-    key, place = fold([all_group, all_time, all_year])
-    shape = (len(las), len(key))
-    cube = [
-        np.bincount(
-            cell_la[all_rows] * shape[1] + place, weights=t[all_rows], minlength=shape[0] * shape[1]
-        ).reshape(shape)
-        for t in totals
-    ]
-    cell, group_of, treated, phase, time = (np.concatenate(c) for c in zip(*parts, strict=True))
-    # The place of a group's own cell, found again among the places of all authorities.
-    size = len(cell_la)
-    place_of = np.full(len(groups) * size, -1, dtype=np.int64)
-    place_of[all_group * size + all_rows] = place
+    group, time, phase = _times(cells, study, outcome, groups, first, last)
+    inside = phase != DONUT
+    row = np.broadcast_to(np.arange(len(la)), inside.shape)[inside]
+    at, number = fold([group[inside], time[inside], year[row]])
+    place = np.full(inside.shape, -1, dtype=np.int64)
+    place[inside] = number
+    size = len(las) * len(at)
+    cube = {
+        name: np.bincount(
+            la[row] * len(at) + number, weights=values[row], minlength=size
+        ).reshape(len(las), -1)
+        for name, values in {"n": n, **sums}.items()
+    }
     return Layout(
         las=las,
         groups=groups,
-        place_group=all_group[key],
-        place_time=all_time[key],
-        place_year=all_year[key],
-        n=cube[0],
-        y=dict(zip(sums, cube[1:], strict=True)),
-        rows=LayoutRows(
-            cell=cell,
-            group=group_of,
-            la=cell_la[cell],
-            treated=treated,
-            phase=phase,
-            time=time,
-            year=cell_year[cell],
-            place=place_of[group_of * size + cell],
-            n=count[cell],
-            stratum=cell_stratum[cell],
+        place_group=group[inside][at],
+        place_time=time[inside][at],
+        place_year=year[row][at],
+        n=cube.pop("n"),
+        y=cube,
+        rows=_member_rows(
+            groups, las, la, n, strata(frame, study.outcome(outcome).covariates), year,
+            place, time, phase,
         ),
+    )  # fmt: skip
+
+
+def _times(
+    cells: Cells, study: Study, outcome: str, groups: tuple[Group, ...], first: Array, last: Array
+) -> tuple[Array, Array, Array]:
+    """Group, event time and phase (2: embedding) of every cell in every group: groups x cells."""
+    clock = clock_of(study.outcome(outcome))
+    opens = cells.intervals["first_day"].to_numpy()
+    times, phases = [], []
+    for g in groups:
+        phase, time = placement(cells.intervals, g, clock).of(first, last)
+        since = ((opens >= g.start) & (opens <= g.end))[first]
+        embedding = (phase == DONUT) & since
+        phases.append(np.where(embedding, 2, phase))
+        times.append(np.where(embedding, EMBEDDING, time))
+    time, phase = np.stack(times).astype(np.int64), np.stack(phases).astype(np.int64)
+    return np.broadcast_to(np.arange(len(groups))[:, None], time.shape), time, phase
+
+
+def _member_rows(
+    groups: tuple[Group, ...], las: tuple[str, ...], la: Array, n: Array, stratum: Array,
+    year: Array, place: Array, time: Array, phase: Array,
+) -> LayoutRows:  # fmt: skip
+    """Cells of the groups' own authorities; cells that no variant can tell apart are put together.
+
+    Which groups keep a case decides how its weight is shared, so cells stay apart unless they lie
+    in the same place of each group that their authority belongs to.
+    """
+    member = np.array(
+        [[name in (g.pilot, *g.comparators) for name in las] for g in groups], dtype=bool
+    )
+    own = np.where(member[:, la], place, -1)
+    at, number = fold([la, stratum, *own])
+    count = np.bincount(number, weights=n)
+    group, cell = np.nonzero(own[:, at] >= 0)
+    pilot = np.array([las.index(g.pilot) for g in groups])
+    here = at[cell]
+    return LayoutRows(
+        cell=cell,
+        group=group,
+        la=la[here],
+        treated=(la[here] == pilot[group]).astype(np.int64),
+        phase=phase[group, here],
+        time=time[group, here],
+        year=year[here],
+        place=place[group, here],
+        n=count[cell],
+        stratum=stratum[here],
     )
 
 

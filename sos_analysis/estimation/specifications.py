@@ -102,6 +102,8 @@ def _indicators(codes: Ints) -> Floats:
 
 def _basis(design: Floats) -> Floats:
     """Orthonormal columns that span those of a design."""
+    size = np.sqrt(np.einsum("mk,mk->k", design, design))
+    design = design[:, size > 0] / size[size > 0]
     values, vectors = np.linalg.eigh(design.T @ design)
     keep = values > 1e-10 * values[-1]
     return np.asarray((design @ vectors[:, keep]) / np.sqrt(values[keep]))
