@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sos_analysis.chapters.fit import model_covariates
 from sos_analysis.comparison import matched
 from sos_analysis.comparison.matching import fold
 from sos_analysis.errors import SosError
@@ -65,9 +66,7 @@ def imputed(
     gaps = {name: share for name, share in gaps.items() if share > 0}
     if not gaps:
         return None
-    covariates = [c for c in study.outcome(outcome).model_covariates if c in cells.covariates]
-    if not chosen["covariates"]:
-        covariates = []
+    covariates = model_covariates(study, outcome, cells, chosen)
     estimates, variances, df = [], [], 1
     for frame in _frames(study, outcome, cells, list(gaps), seed):
         sample = matched(

@@ -1,0 +1,306 @@
+"""One outcome, pushed from many sides: the numbers behind the chapter on robustness.
+
+All act on the same cells and, unless said otherwise, on the preferred specification. Internal
+units. What a thin sample does not allow is None, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from sos_analysis.chapters.curve import outcome_curve
+from sos_analysis.chapters.fit import drawn, model_covariates
+from sos_analysis.chapters.missing import MissingFit, imputed
+from sos_analysis.comparison import MatchedSample, Series, matched, series
+from sos_analysis.comparison.panel import authority_years
+from sos_analysis.errors import ParameterError, RecordsError
+from sos_analysis.estimation import did
+from sos_analysis.estimation.frames import CellTable, FrameError, cell_table
+from sos_analysis.estimation.grams import Grams, crv3, fit, leave_one_out
+from sos_analysis.estimation.inference import t_test
+from sos_analysis.estimation.permutation import slot_design, slot_joint
+from sos_analysis.workspace import cells_for
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sos_analysis.cells import Cells
+    from sos_analysis.estimation.estimate import Estimate, Interval
+    from sos_analysis.estimation.specifications import Curve
+    from sos_analysis.study import Study
+    from sos_analysis.study.universe import Universe
+
+T = TypeVar("T")
+
+#: Years before embedding that play the part of 'after' in the placebo date; the year before them
+#: is left out, as the embedding period is.
+PLACEBO_YEARS = 2
+#: Fixed before the referral, so that no way of working can change them: (covariate, level, words).
+PLACEBO_OUTCOMES = (
+    ("sex", "male", "Share of boys"),
+    ("ethnicity", "White", "Share of White children"),
+)
+#: Draws of the placebo distribution of synthetic difference-in-differences.
+SYNTHETIC_DRAWS = 999
+
+
+@dataclass(frozen=True)
+class Small:
+    """One estimate with its interval by t (pilots - 1), and p where a permutation gave it."""
+
+    label: str
+    value: float
+    interval: Interval
+    p: float
+    pilots: int
+
+
+@dataclass(frozen=True)
+class Staggered:
+    """Estimators that know staggered dates, on authorities by fiscal year."""
+
+    estimates: tuple[Small, ...]
+    forbidden: float
+    negative: float
+    cells: int
+
+
+@dataclass(frozen=True)
+class RobustFit:
+    """All checks of one outcome under one definition."""
+
+    outcome: str
+    definition: str
+    preferred: Estimate
+    grams: Grams
+    without_pilot: tuple[float, ...]
+    without_comparator: tuple[float, ...]
+    placebos: tuple[Small, ...]
+    staggered: Staggered | None
+    missing: MissingFit | None
+    curve: Curve
+
+
+def robust_fit(
+    study: Study, outcome: str, chosen: Mapping[str, Any], universe: Universe
+) -> RobustFit:
+    """Run every check of one outcome.
+
+    Raises
+    ------
+    RecordsError, FrameError : the preferred specification or the curve cannot be computed.
+    """
+    definition = chosen["definition"]
+    draws, seed = drawn(study, chosen)
+    cells = cells_for(study, chosen["extract"], outcome, definition)
+    sample = matched(cells, study, outcome, cem=chosen["cem"], thin_groups="drop")
+    covariates = model_covariates(study, outcome, cells, chosen)
+    placed = series(cells, study, outcome, sample=sample, adjust=covariates)
+    preferred = did.estimate(sample.frame, placed, covariates=covariates, draws=draws, seed=seed)
+    table = cell_table(sample.frame, covariates)
+    grams = did.preferred_grams(table)
+    left = leave_one_out(grams)[:, 0]
+    pilot = np.isin(grams.clusters, table.treated_las)
+    placebos = (
+        _tried(lambda: _placebo_date(sample, placed, covariates, draws, seed)),
+        _tried(lambda: _placebo_pilots(cells, study, outcome, covariates, chosen, draws, seed)),
+        *(
+            _tried(lambda what=what: _placebo_outcome(cells, study, outcome, draws, seed, *what))
+            for what in PLACEBO_OUTCOMES
+        ),
+    )
+    return RobustFit(
+        outcome=outcome,
+        definition=definition,
+        preferred=preferred,
+        grams=grams,
+        without_pilot=tuple(float(v) for v in left[pilot] if np.isfinite(v)),
+        without_comparator=tuple(float(v) for v in left[~pilot] if np.isfinite(v)),
+        placebos=tuple(found for found in placebos if found is not None),
+        staggered=_tried(lambda: staggered(cells, study, outcome, covariates, seed)),
+        missing=_tried(lambda: imputed(study, outcome, cells, chosen, seed=seed)),
+        curve=outcome_curve(study, outcome, chosen, universe, seed=seed),
+    )
+
+
+def _tried(make: Callable[[], T]) -> T | None:
+    """The result, or None where the sample is too thin for this one check."""
+    try:
+        return make()
+    except (FrameError, RecordsError, ParameterError):
+        return None
+
+
+def _small(label: str, table: CellTable, p: float) -> Small:
+    grams = did.preferred_grams(table)
+    value, df = float(fit(grams).beta[0]), len(table.treated_las) - 1
+    _, ends = t_test(value, float(np.sqrt(crv3(grams)[0, 0])), df)
+    return Small(label, value, ends, p, df + 1)
+
+
+def _permuted(table: CellTable, placed: Series, draws: int, seed: int) -> float:
+    """p of the slot permutation where no one is treated, so that there is nothing to invert."""
+    design = slot_design(table, placed)
+    x = (design.treated * design.post)[:, None]
+    return slot_joint(design, x, tested=1, draws=draws, seed=seed)[1]
+
+
+def _placebo_date(
+    sample: MatchedSample, placed: Series, covariates: list[str], draws: int, seed: int
+) -> Small:
+    """The last years before embedding as if they were after it."""
+    frame = sample.frame[(sample.frame["post"] == 0)]
+    frame = frame[frame["event_time"] != -PLACEBO_YEARS - 1]
+    frame = frame.assign(post=(frame["event_time"] >= -PLACEBO_YEARS).astype(np.int8))
+    both = frame.groupby(["group", "la"], observed=True)["post"].nunique() == 2
+    seen = frame.set_index(["group", "la"]).index
+    frame = frame[both.reindex(seen).fillna(False).to_numpy(bool)]
+    if frame.empty:
+        raise FrameError("no authority has cases early and late enough before embedding")
+    table = cell_table(frame, covariates)
+    return _small("Two years before the true date", table, _permuted(table, placed, draws, seed))
+
+
+def _placebo_pilots(
+    cells: Cells, study: Study, outcome: str, covariates: list[str], chosen: Mapping[str, Any],
+    draws: int, seed: int,
+) -> Small:  # fmt: skip
+    """The first comparator of each group as its pilot, the second as comparator."""
+    from sos_analysis.study import Group
+
+    groups = [
+        Group(g.id, g.comparators[0], g.comparators[1:], g.start, g.end)
+        for g in study.groups(outcome)
+        if len(g.comparators) > 1
+    ]
+    sample = matched(
+        cells, study, outcome, cem=chosen["cem"], groups=groups, thin_groups="drop"
+    )
+    placed = series(cells, study, outcome, sample=sample, adjust=covariates)
+    table = cell_table(sample.frame, covariates)
+    return _small("Comparators as pilots", table, _permuted(table, placed, draws, seed))
+
+
+def _placebo_outcome(
+    cells: Cells, study: Study, outcome: str, draws: int, seed: int,
+    covariate: str, level: str, label: str,
+) -> Small:  # fmt: skip
+    """A characteristic that nothing after the referral can change, as the outcome."""
+    from dataclasses import replace
+
+    if covariate not in cells.covariates:
+        raise ParameterError(f"the cells do not carry {covariate!r}")
+    hit = (cells.frame[covariate] == level).to_numpy(np.int64) * cells.frame["n"].to_numpy()
+    turned = replace(cells, frame=cells.frame.assign(y_sum=hit, y_sq=hit))
+    sample = matched(turned, study, outcome, cem=False, thin_groups="drop")
+    placed = series(turned, study, outcome, sample=sample, adjust=())
+    table = cell_table(sample.frame)
+    return _small(label, table, _permuted(table, placed, draws, seed))
+
+
+# --- staggered dates --------------------------------------------------------------------------
+
+
+def staggered(
+    cells: Cells, study: Study, outcome: str, covariates: list[str], seed: int
+) -> Staggered:
+    """Two-way fixed effects, and the estimators made for staggered dates, side by side."""
+    from sos_analysis.estimation.staggered import (
+        aggregate,
+        callaway_santanna,
+        imputation,
+        sun_abraham,
+        twfe_weights,
+    )
+
+    panel = authority_years(cells, study, outcome, adjust=covariates)
+    pilots = int(panel.loc[panel["cohort"] > 0, "la"].nunique())
+    y, time, cohort = (panel[c].to_numpy() for c in ("mean", "year", "cohort"))
+    n, unit, start = (panel[c].to_numpy() for c in ("n", "la", "start"))
+    shared = {"weight": n, "n": n, "start": start}
+    effects = aggregate(
+        callaway_santanna(y, time, cohort, cluster=unit, n=n, start=start, base="universal"),
+        leads_from="start",
+    )
+    imp = imputation(y, time, cohort, unit=unit, **shared)
+    sun = sun_abraham(y, time, cohort, unit=unit, **shared)
+    outside = panel[(panel["year"] < panel["start"]) | (panel["year"] >= panel["cohort"])]
+    outside = outside.assign(
+        treated=(outside["cohort"] > 0).astype(int),
+        post=((outside["cohort"] > 0) & (outside["year"] >= outside["cohort"])).astype(int),
+        y_sum=outside["mean"] * outside["n"],
+        event_time=outside["year"],
+    )
+    grams = did.preferred_grams(cell_table(outside))
+    weights = twfe_weights(
+        outside["post"], outside["year"], outside["la"], weight=outside["n"]
+    )
+    made = [
+        ("Two-way fixed effects", float(fit(grams).beta[0]), float(np.sqrt(crv3(grams)[0, 0]))),
+        ("Callaway and Sant'Anna", effects.overall, effects.overall_se),
+        ("Imputation", imp.overall, imp.overall_se),
+        ("Sun and Abraham", sun.overall, sun.overall_se),
+    ]
+    estimates = [
+        Small(label, value, t_test(value, se, pilots - 1)[1], float("nan"), pilots)
+        for label, value, se in made
+    ]
+    synthetic = _tried(lambda: _synthetic(panel, seed))
+    return Staggered(
+        estimates=(*estimates, *([synthetic] if synthetic else ())),
+        forbidden=_forbidden(panel),
+        negative=weights.negative_share,
+        cells=weights.negative,
+    )
+
+
+def _forbidden(panel: pd.DataFrame) -> float:
+    """Weight of comparisons with pilots treated already; NaN if the panel is not balanced."""
+    from sos_analysis.estimation.staggered import goodman_bacon
+
+    try:
+        found = goodman_bacon(panel["mean"], panel["year"], panel["cohort"], panel["la"])
+    except FrameError:
+        return float("nan")
+    return found.forbidden
+
+
+def _synthetic(panel: pd.DataFrame, seed: int) -> Small:
+    """Synthetic difference-in-differences, pilot by pilot without its embedding years.
+
+    The average goes by years after embedding. Placebo effects give every pilot's dates to another
+    comparator at random.
+    """
+    from sos_analysis.estimation.staggered import synthetic_did
+
+    donors = panel[panel["cohort"] == 0]
+    effects, sizes, placebos = [], [], []
+    for _, own in panel[panel["cohort"] > 0].groupby("la", sort=True):
+        cohort, start = own["cohort"].iloc[0], own["start"].iloc[0]
+        both = panel.loc[donors.index.union(own.index)]
+        kept = both[(both["year"] < start) | (both["year"] >= cohort)]
+        after = int((kept.loc[kept["la"] == own["la"].iloc[0], "year"] >= cohort).sum())
+        if not after or int((own["year"] < start).sum()) < 2:
+            continue
+        found = synthetic_did(
+            kept["mean"], kept["year"], kept["cohort"], kept["la"],
+            placebos=len(donors["la"].unique()), seed=seed,
+        )  # fmt: skip
+        effects.append(found.att)
+        sizes.append(after)
+        placebos.append(found.placebos)
+    if len(effects) < 2 or len(placebos[0]) < len(effects):
+        raise FrameError("too few comparators for placebo effects of every pilot at once")
+    weight = np.array(sizes) / sum(sizes)
+    value, table = float(weight @ effects), np.stack(placebos)
+    rng = np.random.default_rng([seed, 9])
+    order = rng.permuted(np.tile(np.arange(table.shape[1]), (SYNTHETIC_DRAWS, 1)), axis=1)
+    drawn = table[np.arange(len(effects))[None, :], order[:, : len(effects)]] @ weight
+    p = float((1 + np.count_nonzero(np.abs(drawn) >= abs(value))) / (1 + SYNTHETIC_DRAWS))
+    half = float(np.quantile(np.abs(drawn), 0.95))
+    ends = (value - half, value + half)
+    return Small("Synthetic difference-in-differences", value, ends, p, len(effects))
