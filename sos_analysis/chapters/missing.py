@@ -11,6 +11,7 @@ import numpy as np
 from sos_analysis.chapters.fit import model_covariates
 from sos_analysis.comparison import matched
 from sos_analysis.comparison.matching import fold
+from sos_analysis.comparison.variants import merged
 from sos_analysis.errors import SosError
 from sos_analysis.estimation.did import preferred_grams
 from sos_analysis.estimation.frames import cell_table
@@ -68,6 +69,7 @@ def imputed(
         return None
     covariates = model_covariates(study, outcome, cells, chosen)
     estimates, variances, df = [], [], 1
+    cells = merged(cells, study, outcome)
     for frame in _frames(study, outcome, cells, list(gaps), seed):
         sample = matched(
             replace(cells, frame=frame), study, outcome, cem=chosen["cem"], thin_groups="drop"

@@ -44,8 +44,8 @@ PLACEBO_OUTCOMES = (
     ("sex", "male", "Share of boys"),
     ("ethnicity", "White", "Share of White children"),
 )
-#: Draws of the placebo distribution of synthetic difference-in-differences.
-SYNTHETIC_DRAWS = 999
+#: Draws of the placebos' permutation tests: enough for two decimals.
+PLACEBO_DRAWS = 1999
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,12 @@ def robust_fit(
     grams = did.preferred_grams(table)
     left = leave_one_out(grams)[:, 0]
     pilot = np.isin(grams.clusters, table.treated_las)
+    few = min(draws, PLACEBO_DRAWS)
     placebos = (
-        _tried(lambda: _placebo_date(sample, placed, covariates, draws, seed)),
-        _tried(lambda: _placebo_pilots(cells, study, outcome, covariates, chosen, draws, seed)),
+        _tried(lambda: _placebo_date(sample, placed, covariates, few, seed)),
+        _tried(lambda: _placebo_pilots(cells, study, outcome, covariates, chosen, few, seed)),
         *(
-            _tried(lambda what=what: _placebo_outcome(cells, study, outcome, draws, seed, *what))
+            _tried(lambda what=what: _placebo_outcome(cells, study, outcome, few, seed, *what))
             for what in PLACEBO_OUTCOMES
         ),
     )
@@ -121,7 +122,7 @@ def robust_fit(
         without_pilot=tuple(float(v) for v in left[pilot] if np.isfinite(v)),
         without_comparator=tuple(float(v) for v in left[~pilot] if np.isfinite(v)),
         placebos=tuple(found for found in placebos if found is not None),
-        staggered=_tried(lambda: staggered(cells, study, outcome, covariates, seed)),
+        staggered=_tried(lambda: staggered(cells, study, outcome, covariates)),
         missing=_tried(lambda: imputed(study, outcome, cells, chosen, seed=seed)),
         curve=outcome_curve(study, outcome, chosen, universe, seed=seed),
     )
@@ -205,9 +206,7 @@ def _placebo_outcome(
 # --- staggered dates --------------------------------------------------------------------------
 
 
-def staggered(
-    cells: Cells, study: Study, outcome: str, covariates: list[str], seed: int
-) -> Staggered:
+def staggered(cells: Cells, study: Study, outcome: str, covariates: list[str]) -> Staggered:
     """Two-way fixed effects, and the estimators made for staggered dates, side by side."""
     from sos_analysis.estimation.staggered import (
         aggregate,
@@ -249,7 +248,7 @@ def staggered(
         Small(label, value, t_test(value, se, pilots - 1)[1], float("nan"), pilots)
         for label, value, se in made
     ]
-    synthetic = _tried(lambda: _synthetic(panel, seed))
+    synthetic = _tried(lambda: _synthetic(panel))
     return Staggered(
         estimates=(*estimates, *([synthetic] if synthetic else ())),
         forbidden=_forbidden(panel),
@@ -269,38 +268,54 @@ def _forbidden(panel: pd.DataFrame) -> float:
     return found.forbidden
 
 
-def _synthetic(panel: pd.DataFrame, seed: int) -> Small:
+def _synthetic(panel: pd.DataFrame) -> Small:
     """Synthetic difference-in-differences, pilot by pilot without its embedding years.
 
-    The average goes by years after embedding. Placebo effects give every pilot's dates to another
-    comparator at random.
+    The average goes by years after embedding; the error is the jackknife over authorities with
+    weights held fixed (Arkhangelsky et al. 2021, algorithm 3).
     """
     from sos_analysis.estimation.staggered import synthetic_did
 
     donors = panel[panel["cohort"] == 0]
-    effects, sizes, placebos = [], [], []
-    for _, own in panel[panel["cohort"] > 0].groupby("la", sort=True):
+    names = sorted(donors["la"].unique())
+    own_change, donor_change, weights, sizes = [], [], [], []
+    for la, own in panel[panel["cohort"] > 0].groupby("la", sort=True):
         cohort, start = own["cohort"].iloc[0], own["start"].iloc[0]
         both = panel.loc[donors.index.union(own.index)]
         kept = both[(both["year"] < start) | (both["year"] >= cohort)]
-        after = int((kept.loc[kept["la"] == own["la"].iloc[0], "year"] >= cohort).sum())
-        if not after or int((own["year"] < start).sum()) < 2:
+        years = np.unique(kept["year"])
+        before = years < start
+        if before.all() or before.sum() < 2:
             continue
-        found = synthetic_did(
-            kept["mean"], kept["year"], kept["cohort"], kept["la"],
-            placebos=len(donors["la"].unique()), seed=seed,
-        )  # fmt: skip
-        effects.append(found.att)
-        sizes.append(after)
-        placebos.append(found.placebos)
-    if len(effects) < 2 or len(placebos[0]) < len(effects):
-        raise FrameError("too few comparators for placebo effects of every pilot at once")
-    weight = np.array(sizes) / sum(sizes)
-    value, table = float(weight @ effects), np.stack(placebos)
-    rng = np.random.default_rng([seed, 9])
-    order = rng.permuted(np.tile(np.arange(table.shape[1]), (SYNTHETIC_DRAWS, 1)), axis=1)
-    drawn = table[np.arange(len(effects))[None, :], order[:, : len(effects)]] @ weight
-    p = float((1 + np.count_nonzero(np.abs(drawn) >= abs(value))) / (1 + SYNTHETIC_DRAWS))
-    half = float(np.quantile(np.abs(drawn), 0.95))
-    ends = (value - half, value + half)
-    return Small("Synthetic difference-in-differences", value, ends, p, len(effects))
+        found = synthetic_did(kept["mean"], kept["year"], kept["cohort"], kept["la"])
+        wide = kept.pivot_table(index="la", columns="year", values="mean")
+        change = wide.loc[:, ~before].mean(axis=1) - (
+            wide.loc[:, before].to_numpy() @ found.cohorts[0].time_weights
+        )
+        order = [found.donors.index(name) for name in names]
+        own_change.append(float(change[la]))
+        donor_change.append(change[names].to_numpy())
+        weights.append(found.cohorts[0].unit_weights[order])
+        sizes.append(int((~before).sum()))
+    if len(sizes) < 2:
+        raise FrameError("fewer than two pilots have years enough for synthetic weights")
+    mine, others, omega = np.array(own_change), np.stack(donor_change), np.stack(weights)
+    size = np.array(sizes, float)
+
+    def average(pilots: np.ndarray, donor: np.ndarray) -> float:
+        total = (omega * donor).sum(axis=1)
+        if (total <= 0).any():
+            raise FrameError("one comparator carries the whole weight of a pilot")
+        gap = mine - (omega * donor * others).sum(axis=1) / total
+        return float(np.average(gap, weights=size * pilots))
+
+    every, all_donors = np.ones(len(mine)), np.ones(len(names))
+    value = average(every, all_donors)
+    left = [average(np.where(np.arange(len(mine)) == i, 0.0, 1.0), all_donors)
+            for i in range(len(mine))]  # fmt: skip
+    left += [average(every, np.where(np.arange(len(names)) == j, 0.0, 1.0))
+             for j in range(len(names))]  # fmt: skip
+    count = len(left)
+    se = float(np.sqrt((count - 1) / count * np.sum((np.array(left) - value) ** 2)))
+    ends = t_test(value, se, len(mine) - 1)[1]
+    return Small("Synthetic difference-in-differences", value, ends, float("nan"), len(mine))
