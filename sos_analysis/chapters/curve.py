@@ -77,7 +77,8 @@ def _authority_years(
     frame = cells.frame[["la", "n"]].assign(
         la=cells.frame["la"].astype(str), year=year[cells.frame["first"].to_numpy()]
     )
-    counted = frame[frame["la"].isin(las)].groupby(["la", "year"], as_index=False)["n"].sum()
+    here = frame[frame["la"].isin(las)]
+    counted = here.groupby(["la", "year"])[["n"]].sum().reset_index()
     joined, names = with_la_years(counted, la_years(study, chosen["extract"]))
     first = int(year.min())
     out = np.zeros((len(las), int(year.max()) - first + 1, len(names)))

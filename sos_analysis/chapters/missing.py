@@ -145,7 +145,9 @@ def _unjoined(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     age, phase = frame[_JOINED].astype(str).str.split("|", expand=True).to_numpy().T
-    made = frame.assign(**{name: pd.Categorical(v) for name, v in zip(_AGE, (age, phase), strict=True)})
+    made = frame.assign(
+        **{name: pd.Categorical(v) for name, v in zip(_AGE, (age, phase), strict=True)}
+    )
     if "low_income" in made:
         asked = made["low_income"].astype(str).mask(phase == "none", "under school age")
         made["low_income"] = asked.astype("category")

@@ -7,7 +7,8 @@ units. What a thin sample does not allow is None, never guessed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -110,7 +111,7 @@ def robust_fit(
         _tried(lambda: _placebo_date(sample, placed, covariates, few, seed)),
         _tried(lambda: _placebo_pilots(cells, study, outcome, covariates, chosen, few, seed)),
         *(
-            _tried(lambda what=what: _placebo_outcome(cells, study, outcome, few, seed, *what))
+            _tried(partial(_placebo_outcome, cells, study, outcome, few, seed, *what))
             for what in PLACEBO_OUTCOMES
         ),
     )
@@ -178,9 +179,7 @@ def _placebo_pilots(
         for g in study.groups(outcome)
         if len(g.comparators) > 1
     ]
-    sample = matched(
-        cells, study, outcome, cem=chosen["cem"], groups=groups, thin_groups="drop"
-    )
+    sample = matched(cells, study, outcome, cem=chosen["cem"], groups=groups, thin_groups="drop")
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
     table = cell_table(sample.frame, covariates)
     return _small("Comparators as pilots", table, _permuted(table, placed, draws, seed))
@@ -191,8 +190,6 @@ def _placebo_outcome(
     covariate: str, level: str, label: str,
 ) -> Small:  # fmt: skip
     """A characteristic that nothing after the referral can change, as the outcome."""
-    from dataclasses import replace
-
     if covariate not in cells.covariates:
         raise ParameterError(f"the cells do not carry {covariate!r}")
     hit = (cells.frame[covariate] == level).to_numpy(np.int64) * cells.frame["n"].to_numpy()
@@ -220,7 +217,7 @@ def staggered(cells: Cells, study: Study, outcome: str, covariates: list[str]) -
     pilots = int(panel.loc[panel["cohort"] > 0, "la"].nunique())
     y, time, cohort = (panel[c].to_numpy() for c in ("mean", "year", "cohort"))
     n, unit, start = (panel[c].to_numpy() for c in ("n", "la", "start"))
-    shared = {"weight": n, "n": n, "start": start}
+    shared: dict[str, Any] = {"weight": n, "n": n, "start": start}
     effects = aggregate(
         callaway_santanna(y, time, cohort, cluster=unit, n=n, start=start, base="universal"),
         leads_from="start",
@@ -235,9 +232,7 @@ def staggered(cells: Cells, study: Study, outcome: str, covariates: list[str]) -
         event_time=outside["year"],
     )
     grams = did.preferred_grams(cell_table(outside))
-    weights = twfe_weights(
-        outside["post"], outside["year"], outside["la"], weight=outside["n"]
-    )
+    weights = twfe_weights(outside["post"], outside["year"], outside["la"], weight=outside["n"])
     made = [
         ("Two-way fixed effects", float(fit(grams).beta[0]), float(np.sqrt(crv3(grams)[0, 0]))),
         ("Callaway and Sant'Anna", effects.overall, effects.overall_se),

@@ -31,7 +31,7 @@ EMBEDDING = 1000
 
 @dataclass(frozen=True)
 class LayoutRows:
-    """Cells of each group: cell, group, authority, role, phase (2: embedding), time, year, place."""
+    """Cells of each group; `phase` 2 is the embedding period, `place` a column of the layout."""
 
     cell: Array
     group: Array
@@ -135,10 +135,10 @@ def layout(
     place = np.full(inside.shape, -1, dtype=np.int64)
     place[inside] = number
     size = len(las) * len(at)
-    cube = {
-        name: np.bincount(
-            la[row] * len(at) + number, weights=values[row], minlength=size
-        ).reshape(len(las), -1)
+    cube: dict[str, Array] = {
+        name: np.bincount(la[row] * len(at) + number, weights=values[row], minlength=size).reshape(
+            len(las), -1
+        )
         for name, values in {"n": n, **sums}.items()
     }
     return Layout(
@@ -255,7 +255,7 @@ def variant(
         copies = np.bincount(rows.cell[kept], minlength=int(rows.cell.max()) + 1)
         weight = matched / np.maximum(copies[rows.cell], 1)
     at, number = fold([rows.group[kept], rows.la[kept], rows.place[kept]])
-    mass = np.bincount(number, weights=(count * weight)[kept])
+    mass: Array = np.bincount(number, weights=(count * weight)[kept])
     at = np.flatnonzero(kept)[at]
     return SlotRows(
         role=rows.la[at].astype(np.int64),
@@ -289,8 +289,8 @@ def _filled(made: Layout, rows: LayoutRows, post: Array, n: Array) -> NDArray[np
     """Rows of groups with cases in all four parts."""
     part = rows.group * 4 + rows.treated * 2 + post
     total = np.bincount(part, weights=n, minlength=4 * len(made.groups)).reshape(-1, 4)
-    return np.asarray((total > 0).all(axis=1)[rows.group])
-
+    ok: Array = (total > 0).all(axis=1)
+    return np.asarray(ok[rows.group])
 
 
 def merged(cells: Cells, study: Study, outcome: str) -> Cells:

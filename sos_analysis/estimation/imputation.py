@@ -138,9 +138,7 @@ def level_model(
     )
     counted = wide.groupby(keys, observed=True, sort=True).sum().reset_index()
     counts = counted[[f"level {j}" for j in range(len(levels))]].to_numpy(float)
-    coding = tuple(
-        (name, tuple(sorted(map(str, counted[name].unique())))) for name in predictors
-    )
+    coding = tuple((name, tuple(sorted(map(str, counted[name].unique())))) for name in predictors)
     x = _regressors(counted, coding, tuple(numeric))
     betas, roots = [], []
     for j in range(len(levels) - 1):

@@ -1,9 +1,9 @@
 """The specification curve: every declared way to run an analysis, and one test of all of them.
 
-Each specification is weighted least squares on slot-place means with fixed weights, so its estimate
-and cluster influences are linear in the series that fill the slots. One permutation of clusters
-over roles is applied to every specification at once: what is compared is the whole curve (Simonsohn,
-Simmons and Nelson 2020, with the slot permutation in place of shuffled rows).
+Each specification is weighted least squares on slot-place means with fixed weights, so its
+estimate and cluster influences are linear in the series that fill the slots. One permutation of
+clusters over roles is applied to every specification at once: what is compared is the whole curve
+(Simonsohn, Simmons and Nelson 2020, with the slot permutation in place of shuffled rows).
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ def statistics(
     total = np.zeros((len(fillings), table.shape[2]))
     for i, role in enumerate(made.roles):
         total += table[i].take(fillings[:, role], axis=0)
-    total = total.reshape(len(fillings), len(series), -1)
-    influence = total[:, :, 1:]
-    return total[:, :, 0], np.sqrt(np.einsum("bkr,bkr->bk", influence, influence))
+    parts = total.reshape(len(fillings), len(series), -1)
+    influence = parts[:, :, 1:]
+    return parts[:, :, 0], np.sqrt(np.einsum("bkr,bkr->bk", influence, influence))
 
 
 @dataclass(frozen=True)
@@ -317,5 +317,3 @@ def fill_places(total: Floats, n: Floats) -> Floats:
     effects = (right / scale) @ inverse / scale
     fitted = effects[:, :clusters, None] + effects[:, None, clusters:]
     return np.asarray(np.where(there, mean, fitted))
-
-
