@@ -383,3 +383,50 @@ def specification_curve(
         f"middle estimate would lie as far from zero in {number(100 * p, 1)}% of draws.",
         {"ways": ways, "same": same, "told": told, "p": p, "p_main": p_main, "value": value},
     )
+
+
+def breakdown(
+    multiple: float, missed: float, unit: str, decimals: int = 1, *, level: float
+) -> CheckResult:
+    """How far may pilots have drifted apart by themselves before the result no longer stands?
+
+    Rambachan and Roth's breakdown value: departures after embedding as multiples of the largest
+    change from year to year before it. 1 and more passes (domain rule). A main analysis that tells
+    no difference has nothing that could break down: then it is for information.
+
+    Parameters
+    ----------
+    multiple : float
+        Breakdown value; inf if beyond what was looked at.
+    missed : float
+        The drift a year that the test of early differences would miss half the time.
+    level : float
+        p of the main analysis.
+    """
+    level = _probability(level, "breakdown level")
+    if not multiple >= 0 or not finite(missed):
+        raise SosError(f"breakdown: {multiple!r} is no breakdown value of 0 or more")
+    far = "more than ten" if multiple > 10 else number(multiple, 1)
+    if level >= ALPHA:
+        status, words = "info", "The main analysis tells no difference, so none can break down."
+    elif multiple == 0:
+        status = "fail"
+        words = (
+            "Against the last year before embedding alone, the years after it cannot be told from "
+            "no difference, even with trends taken as parallel."
+        )
+    else:
+        status = "pass" if multiple >= 1 else "fail"
+        words = (
+            "The result stands until pilots depart from comparators, after embedding, by "
+            f"{far} times the largest change seen before it."
+        )
+    figures = {"missed": abs(missed), "p": level}
+    return CheckResult(
+        "breakdown",
+        "How much would other trends have to explain?",
+        status,
+        f"{words} The test of early differences would miss a steady drift of "
+        f"{quantity(abs(missed), unit, decimals)} a year half the time.",
+        {**figures, "multiple": multiple} if finite(multiple) else figures,
+    )

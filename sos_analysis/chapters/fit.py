@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sos_analysis.cells import Cells
+    from sos_analysis.chapters.threats import Threats
     from sos_analysis.estimation.estimate import Estimate
     from sos_analysis.estimation.event_study import EventStudy
     from sos_analysis.study import Study
@@ -45,7 +46,7 @@ COMPUTED: Mapping[str, str | float] = {
 class OutcomeFit:
     """Sample, estimates and event study of one outcome under one definition.
 
-    Estimates are in internal units: proportions, or working days.
+    Estimates are in internal units: proportions, or working days. `threats` where asked for.
     """
 
     outcome: str
@@ -55,6 +56,7 @@ class OutcomeFit:
     original: Estimate
     preferred: Estimate
     event_study: EventStudy
+    threats: Threats | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +132,21 @@ def model_covariates(
     return [name for name in wanted if name in cells.covariates]
 
 
-def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) -> OutcomeFit:
+def fit(
+    study: Study,
+    outcome: str,
+    definition: str,
+    chosen: Mapping[str, Any],
+    *,
+    with_threats: bool = False,
+) -> OutcomeFit:
     """Estimate one outcome under one definition with a chapter's parameters.
 
     Raises
     ------
     StudyError : the study declares an inference that is not what is computed here.
     """
+    from sos_analysis.chapters.threats import threats
     from sos_analysis.estimation import did
     from sos_analysis.estimation.event_study import event_study
 
@@ -147,6 +157,7 @@ def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) 
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
     draws, seed = drawn(study, chosen)
     frame, extra = with_la_years(sample.frame, la_years(study, chosen["extract"]))
+    years = event_study(sample.frame, covariates=covariates, series=placed, draws=draws, seed=seed)
     return OutcomeFit(
         outcome=outcome,
         definition=definition,
@@ -169,9 +180,10 @@ def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) 
             draws=draws,
             seed=seed,
         ),
-        event_study=event_study(
-            sample.frame, covariates=covariates, series=placed, draws=draws, seed=seed
-        ),
+        event_study=years,
+        threats=threats(sample, placed, covariates, years, draws=draws, seed=seed)
+        if with_threats
+        else None,
     )
 
 

@@ -6,58 +6,41 @@ units. What a thin sample does not allow is None, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sos_analysis.chapters.curve import outcome_curve
 from sos_analysis.chapters.fit import drawn, model_covariates
 from sos_analysis.chapters.missing import MissingFit, imputed
-from sos_analysis.comparison import MatchedSample, Series, matched, series
+from sos_analysis.chapters.threats import PLACEBO_DRAWS, Small, Threats, small, threats, tried
+from sos_analysis.comparison import matched, series
 from sos_analysis.comparison.panel import authority_years
-from sos_analysis.errors import ParameterError, RecordsError
+from sos_analysis.errors import ParameterError
 from sos_analysis.estimation import did
-from sos_analysis.estimation.frames import CellTable, FrameError, cell_table
-from sos_analysis.estimation.grams import Grams, crv3, fit, leave_one_out
+from sos_analysis.estimation.event_study import event_study
+from sos_analysis.estimation.frames import FrameError, cell_table
+from sos_analysis.estimation.grams import crv3, fit
 from sos_analysis.estimation.inference import t_test
-from sos_analysis.estimation.permutation import slot_design, slot_joint
 from sos_analysis.workspace import cells_for
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sos_analysis.cells import Cells
-    from sos_analysis.estimation.estimate import Estimate, Interval
+    from sos_analysis.estimation.estimate import Estimate
     from sos_analysis.estimation.specifications import Curve
     from sos_analysis.study import Study
     from sos_analysis.study.universe import Universe
 
-T = TypeVar("T")
-
-#: Years before embedding that play the part of 'after' in the placebo date; the year before them
-#: is left out, as the embedding period is.
-PLACEBO_YEARS = 2
 #: Fixed before the referral, so that no way of working can change them: (covariate, level, words).
 PLACEBO_OUTCOMES = (
     ("sex", "male", "Share of boys"),
     ("ethnicity", "White", "Share of White children"),
 )
-#: Draws of the placebos' permutation tests: enough for two decimals.
-PLACEBO_DRAWS = 1999
-
-
-@dataclass(frozen=True)
-class Small:
-    """One estimate with its interval by t (pilots - 1), and p where a permutation gave it."""
-
-    label: str
-    value: float
-    interval: Interval
-    p: float
-    pilots: int
 
 
 @dataclass(frozen=True)
@@ -77,9 +60,7 @@ class RobustFit:
     outcome: str
     definition: str
     preferred: Estimate
-    grams: Grams
-    without_pilot: tuple[float, ...]
-    without_comparator: tuple[float, ...]
+    threats: Threats
     placebos: tuple[Small, ...]
     staggered: Staggered | None
     missing: MissingFit | None
@@ -102,16 +83,14 @@ def robust_fit(
     covariates = model_covariates(study, outcome, cells, chosen)
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
     preferred = did.estimate(sample.frame, placed, covariates=covariates, draws=draws, seed=seed)
-    table = cell_table(sample.frame, covariates)
-    grams = did.preferred_grams(table)
-    left = leave_one_out(grams)[:, 0]
-    pilot = np.isin(grams.clusters, table.treated_las)
+    years = tried(lambda: event_study(sample.frame, covariates, draws=99, seed=seed))
+    own = threats(sample, placed, covariates, years, draws=draws, seed=seed)
     few = min(draws, PLACEBO_DRAWS)
     placebos = (
-        _tried(lambda: _placebo_date(sample, placed, covariates, few, seed)),
-        _tried(lambda: _placebo_pilots(cells, study, outcome, covariates, chosen, few, seed)),
+        own.placebo,
+        tried(lambda: _placebo_pilots(cells, study, outcome, covariates, chosen, few, seed)),
         *(
-            _tried(partial(_placebo_outcome, cells, study, outcome, few, seed, *what))
+            tried(partial(_placebo_outcome, cells, study, outcome, few, seed, *what))
             for what in PLACEBO_OUTCOMES
         ),
     )
@@ -119,52 +98,12 @@ def robust_fit(
         outcome=outcome,
         definition=definition,
         preferred=preferred,
-        grams=grams,
-        without_pilot=tuple(float(v) for v in left[pilot] if np.isfinite(v)),
-        without_comparator=tuple(float(v) for v in left[~pilot] if np.isfinite(v)),
+        threats=own,
         placebos=tuple(found for found in placebos if found is not None),
-        staggered=_tried(lambda: staggered(cells, study, outcome, covariates)),
-        missing=_tried(lambda: imputed(study, outcome, cells, chosen, seed=seed)),
+        staggered=tried(lambda: staggered(cells, study, outcome, covariates)),
+        missing=tried(lambda: imputed(study, outcome, cells, chosen, seed=seed)),
         curve=outcome_curve(study, outcome, chosen, universe, seed=seed),
     )
-
-
-def _tried(make: Callable[[], T]) -> T | None:
-    """The result, or None where the sample is too thin for this one check."""
-    try:
-        return make()
-    except (FrameError, RecordsError, ParameterError):
-        return None
-
-
-def _small(label: str, table: CellTable, p: float) -> Small:
-    grams = did.preferred_grams(table)
-    value, df = float(fit(grams).beta[0]), len(table.treated_las) - 1
-    _, ends = t_test(value, float(np.sqrt(crv3(grams)[0, 0])), df)
-    return Small(label, value, ends, p, df + 1)
-
-
-def _permuted(table: CellTable, placed: Series, draws: int, seed: int) -> float:
-    """p of the slot permutation where no one is treated, so that there is nothing to invert."""
-    design = slot_design(table, placed)
-    x = (design.treated * design.post)[:, None]
-    return slot_joint(design, x, tested=1, draws=draws, seed=seed)[1]
-
-
-def _placebo_date(
-    sample: MatchedSample, placed: Series, covariates: list[str], draws: int, seed: int
-) -> Small:
-    """The last years before embedding as if they were after it."""
-    frame = sample.frame[(sample.frame["post"] == 0)]
-    frame = frame[frame["event_time"] != -PLACEBO_YEARS - 1]
-    frame = frame.assign(post=(frame["event_time"] >= -PLACEBO_YEARS).astype(np.int8))
-    both = frame.groupby(["group", "la"], observed=True)["post"].nunique() == 2
-    seen = frame.set_index(["group", "la"]).index
-    frame = frame[both.reindex(seen).fillna(False).to_numpy(bool)]
-    if frame.empty:
-        raise FrameError("no authority has cases early and late enough before embedding")
-    table = cell_table(frame, covariates)
-    return _small("Two years before the true date", table, _permuted(table, placed, draws, seed))
 
 
 def _placebo_pilots(
@@ -182,7 +121,7 @@ def _placebo_pilots(
     sample = matched(cells, study, outcome, cem=chosen["cem"], groups=groups, thin_groups="drop")
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
     table = cell_table(sample.frame, covariates)
-    return _small("Comparators as pilots", table, _permuted(table, placed, draws, seed))
+    return small("Comparators as pilots", table, placed, draws, seed)
 
 
 def _placebo_outcome(
@@ -197,7 +136,7 @@ def _placebo_outcome(
     sample = matched(turned, study, outcome, cem=False, thin_groups="drop")
     placed = series(turned, study, outcome, sample=sample, adjust=())
     table = cell_table(sample.frame)
-    return _small(label, table, _permuted(table, placed, draws, seed))
+    return small(label, table, placed, draws, seed)
 
 
 # --- staggered dates --------------------------------------------------------------------------
@@ -243,7 +182,7 @@ def staggered(cells: Cells, study: Study, outcome: str, covariates: list[str]) -
         Small(label, value, t_test(value, se, pilots - 1)[1], float("nan"), pilots)
         for label, value, se in made
     ]
-    synthetic = _tried(lambda: _synthetic(panel))
+    synthetic = tried(lambda: _synthetic(panel))
     return Staggered(
         estimates=(*estimates, *([synthetic] if synthetic else ())),
         forbidden=_forbidden(panel),

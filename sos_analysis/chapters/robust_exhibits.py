@@ -9,54 +9,21 @@ from typing import Any
 import numpy as np
 
 from sos_analysis.chapters import ChapterSpec
+from sos_analysis.chapters.curve_figure import CHOICE_WORDS, curve_figure, known
 from sos_analysis.chapters.robust import RobustFit
-from sos_analysis.chapters.words import OUTCOME_WORDS
 from sos_analysis.disclosure import (
     NOT_APPLICABLE,
     NOT_AVAILABLE,
     ORIGINS,
     Column,
-    FigureOptions,
     SafeFigure,
     SafeTable,
-    safe_figure,
     safe_table,
 )
 from sos_analysis.estimation.multiplicity import Adjusted
 from sos_analysis.study import Study
 from sos_analysis.study.universe import Universe
 from sos_analysis.workspace import truth
-
-#: Ways drawn in a chart: an even selection along the curve.
-SHOWN = 120
-#: Words for choices and answers, in the order of the chart.
-CHOICE_WORDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "effects": (
-        "Fixed effects",
-        {"none": "None", "authority": "Authority", "group": "Group by authority and by year"},
-    ),
-    "definition": ("Definition", {"original": "Original's", "strict": "Strict"}),
-    "comparators": (
-        "Comparators",
-        {"all": "All matched", "first": "First named", "other_models": "Not the same model"},
-    ),
-    "weights": (
-        "Weights",
-        {"matched": "Matched", "cases": "All cases alike", "authorities": "Authorities alike"},
-    ),
-    "covariates": (
-        "Adjusted for",
-        {"none": "Nothing", "child": "Child", "child_authority": "Child and authority by year"},
-    ),
-    "embedding": (
-        "Embedding period",
-        {"left_out": "Left out", "counted": "Counted as after", "widened": "Left out, a year more"},
-    ),
-    "period": (
-        "Years",
-        {"all": "All", "recent": "Recent", "close": "Close to embedding"},
-    ),
-}
 
 
 class RobustExhibits:
@@ -107,7 +74,7 @@ class RobustExhibits:
             key for key in columns if any(isinstance(row[key], (int, float)) for row in rows)
         ]
         return safe_table(
-            [_known(row) for row in rows],
+            [known(row) for row in rows],
             columns=columns,
             estimates=tuple(numbers),
             residual_dof_column="dof" if dof else None,
@@ -127,6 +94,7 @@ class RobustExhibits:
             "family": self._family(families),
             "left_out": self._left_out(),
             "placebos": self._placebos(),
+            "trends": self._trends(),
             "staggered": self._staggered(),
             "two_way": self._two_way(),
             "missing": self._missing(),
@@ -279,8 +247,8 @@ class RobustExhibits:
             shown = self.scaled(name)
             row: dict[str, Any] = {"label": self.label(name), "value": shown(found.preferred.att)}
             for key, values in (
-                ("pilot", found.without_pilot),
-                ("other", found.without_comparator),
+                ("pilot", found.threats.without_pilot),
+                ("other", found.threats.without_comparator),
             ):
                 ends = (min(values), max(values)) if values else (math.nan, math.nan)
                 row[f"{key}_from"], row[f"{key}_to"] = (shown(v) for v in ends)
@@ -330,6 +298,55 @@ class RobustExhibits:
             "Placebos: what the method finds where there is nothing to find",
             "One in twenty lies below 0.05 by chance. Shares of boys and of White children: among "
             "the cases that the outcome counts, without matching. Intervals: CRV3 and t.",
+        )
+
+    def _trends(self) -> SafeTable | None:
+        rows = []
+        for name, found in self.fits.items():
+            t, shown = found.threats.trends, self.scaled(name)
+            if t is None:
+                continue
+            once = next(
+                ((low, high) for m, low, high in t.bounds if m == 1.0), (math.nan, math.nan)
+            )
+            rows.append(
+                {
+                    "label": self.label(name),
+                    "value": shown(t.estimate),
+                    "low": shown(t.interval[0]),
+                    "high": shown(t.interval[1]),
+                    "once_low": shown(once[0]),
+                    "once_high": shown(once[1]),
+                    "breakdown": t.breakdown if math.isfinite(t.breakdown) else "over ten",
+                    "slope": shown(t.breakdown_slope),
+                    "missed": shown(t.missed),
+                    "largest": shown(t.largest),
+                    "dof": self._dof(name),
+                }
+            )
+        if not rows:
+            return None
+        return self._table(
+            rows,
+            {
+                "label": Column("Outcome"),
+                "value": Column("First years after", "", 2, signed=True),
+                "low": Column("95% from", "", 2, signed=True),
+                "high": Column("95% to", "", 2, signed=True),
+                "once_low": Column("Departures as before, from", "", 2, signed=True),
+                "once_high": Column("to", "", 2, signed=True),
+                "breakdown": Column("Breakdown, multiple", "", 1),
+                "slope": Column("Breakdown, slope", "", 2),
+                "missed": Column("Drift missed half the time", "", 2),
+                "largest": Column("Early differences below", "", 2),
+            },
+            "If trends were not parallel",
+            "Mean of up to two years after embedding against the last year before it: less precise "
+            "than the main estimate, which uses all years. Departures as before: after embedding "
+            "as large as the largest change from year to year before it (Rambachan and Roth). "
+            "Breakdown: smallest departure with which no difference is not ruled out; none at all "
+            "where it is zero. Drift: a year, that the test of early differences would miss half "
+            "the time. Errors: CRV3, widened to Student's t.",
         )
 
     def _staggered(self) -> SafeTable | None:
@@ -437,68 +454,15 @@ class RobustExhibits:
             "cluster jackknife. df: Barnard and Rubin's. Due to gaps: share of the variance.",
         )
 
-    # --- figures -----------------------------------------------------------------------------
-
     def curve(self, name: str) -> SafeFigure:
-        """The specification curve of one outcome, an even selection of its ways."""
-        c, shown = self.fits[name].curve, self.scaled(name)
-        order = np.argsort(c.estimate, kind="stable")
-        step = max(1, math.ceil(len(order) / SHOWN))
-        named = {
-            int(np.flatnonzero(c.where(**way))[0]): label
-            for label, way in self.universe.named.items()
-            if c.where(**way).any()
-        }
-        picked = sorted({*order[step // 2 :: step].tolist(), *named}, key=lambda i: c.estimate[i])
-        words = {"original": "The original's", "preferred": "Preferred"}
-        rows = [
-            {
-                "label": words[named[i]]
-                if i in named
-                else f"Way at place {place + 1} of the chart",
-                "value": shown(c.estimate[i]),
-                "low": shown(c.low[i]),
-                "high": shown(c.high[i]),
-                "series": "The original's and the preferred way" if i in named else "Other ways",
-                **{
-                    choice: answers[c.ways[i][choice]]
-                    for choice, (_, answers) in CHOICE_WORDS.items()
-                },
-            }
-            for place, i in enumerate(picked)
-        ]
-        # The first series is the plain one.
-        rows.sort(key=lambda row: row["series"] != "Other ways")
-        below = int((c.estimate < 0).sum())
-        noun = OUTCOME_WORDS[name].noun
-        lead = "Worked example: " if self.made_up else ""
-        return safe_figure(
-            "curve",
-            [_known(row) for row in rows],
-            title=f"{lead}{below:,} of {len(c.ways):,} ways put {noun} lower in pilots",
-            subtitle=f"{self.place}. Difference in {noun}, {self.unit(name)}, in {len(rows)} of "
-            f"{len(c.ways):,} ways to run the analysis, with 95% intervals",
-            alt=f"Estimates of the difference in {noun} in order of size with their intervals, and "
-            "below them the choices behind each. The same numbers stand in the table below.",
+        """The specification curve of one outcome."""
+        return curve_figure(
+            self.fits[name].curve,
+            self.universe,
+            self.study,
+            name,
+            place=self.place,
             source=self.source,
-            origin=self.origin,
-            rules=self.study.disclosure,
-            options=FigureOptions(
-                measure=f"Difference in {noun}",
-                unit=self.unit(name),
-                decimals=self.decimals(name),
-                mid=self.study.outcome(name).minimum_important_difference,
-                lower="lower in pilots",
-                higher="higher in pilots",
-            ),
-            columns={choice: Column(heading) for choice, (heading, _) in CHOICE_WORDS.items()},
-            residual_dof=self._dof(name),
+            decimals=self.decimals(name),
+            dof=self._dof(name),
         )
-
-
-def _known(row: dict[str, Any]) -> dict[str, Any]:
-    """A row in which a number that could not be computed is marked 'not available'."""
-    return {
-        key: NOT_AVAILABLE if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }

@@ -12,6 +12,7 @@ from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.ledger import Ledger, parameters_table
 from sos_analysis.chapters.robust import RobustFit, robust_fit
 from sos_analysis.chapters.robust_exhibits import RobustExhibits
+from sos_analysis.chapters.threats import threat_checks
 from sos_analysis.checks import CheckResult
 from sos_analysis.estimation.multiplicity import Adjusted, adjusted
 from sos_analysis.results import ChapterResult, code_hash, content_hash
@@ -47,7 +48,7 @@ def family(fits: Mapping[str, RobustFit], names: Sequence[str], seed: int) -> Ad
     """p-values of a family, adjusted for being several."""
     draws = fits[names[0]].preferred.draws
     return adjusted(
-        {name: fits[name].grams for name in names},
+        {name: fits[name].threats.grams for name in names},
         {name: fits[name].preferred.p_primary for name in names},
         draws=max(draws, 99),
         seed=seed,
@@ -84,7 +85,7 @@ class _Chapter(RobustExhibits):
         made: list[CheckResult] = []
         for name, found in self.fits.items():
             e, curve = found.preferred, found.curve
-            shown, d = self.scaled(name), self.decimals(name)
+            shown = self.scaled(name)
             sign = math.copysign(1.0, e.att)
             same = curve.estimate * sign > 0
             own = [
@@ -97,23 +98,13 @@ class _Chapter(RobustExhibits):
                     value=shown(e.att),
                 )
             ]
-            if len(found.without_pilot) > 1:
-                half = (shown(e.ci[1]) - shown(e.ci[0])) / 2
-                own.append(
-                    check.leave_one_out(
-                        shown(e.att),
-                        [shown(v) for v in found.without_pilot],
-                        self.unit(name),
-                        d,
-                        half_width=half if math.isfinite(half) else None,
-                    )
-                )
-            date = next((p for p in found.placebos if p.label.startswith("Two years")), None)
-            if date is not None and all(map(math.isfinite, (*date.interval, date.p))):
-                low, high = (shown(v) for v in date.interval)
-                own.append(
-                    check.placebo_date(shown(date.value), low, high, date.p, self.unit(name), d)
-                )
+            own += threat_checks(
+                found.threats,
+                e,
+                scale=self.study.outcome(name).scale,
+                unit=self.unit(name),
+                decimals=self.decimals(name),
+            )
             label = self.study.outcome(name).short_label
             made += [replace(c, id=f"{c.id}_{name}", title=f"{label}. {c.title}") for c in own]
         return tuple(made)
@@ -201,6 +192,12 @@ class _Chapter(RobustExhibits):
                 "Each authority is left out in turn. Only the ends are shown, and no authority is "
                 "named. Then the method is tried where nothing can have happened: on an earlier "
                 "date, on comparators as if they were pilots, and on what is fixed at birth."
+            ),
+            "trends": (
+                "The method takes pilots and comparators to have moved alike had nothing been "
+                "done. That cannot be tested after embedding. What can be said: how far they must "
+                "have drifted apart by themselves for a result to fall, and how large a drift the "
+                "test of the years before would have missed."
             ),
             "staggered": (
                 "Pilots began at different dates. A plain two-way model then compares some pilots "

@@ -225,6 +225,8 @@ def curve(
         L, the clusters of every series; all are permuted, also those a specification leaves out.
     draws, seed
         Random permutations, unless all there are number no more than `draws`.
+    skipped : sequence
+        Ways that have no rows; it may grow while `specifications` is taken.
 
     Raises
     ------
@@ -235,7 +237,7 @@ def curve(
     if not exact:
         fillings = np.vstack([np.arange(clusters)[None, :], fillings])
     ways: list[Mapping[str, str]] = []
-    lost = list(skipped)
+    lost: list[tuple[Mapping[str, str], str]] = []
     estimates: list[Floats] = []
     errors: list[Floats] = []
     for one in specifications:
@@ -267,7 +269,7 @@ def curve(
         low=estimate[0] - critical * se[0],
         high=estimate[0] + critical * se[0],
         p=p[0],
-        skipped=tuple(lost),
+        skipped=(*skipped, *lost),
         median=_joint(median),
         share=_joint(told.mean(axis=1)),
         mean_t=_joint(t.mean(axis=1)),
