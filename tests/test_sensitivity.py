@@ -17,7 +17,7 @@ from simulated_designs import matched, panel
 from sos_analysis.estimation import did
 from sos_analysis.estimation.event_study import event_study
 from sos_analysis.estimation.frames import FrameError, cell_table
-from sos_analysis.estimation.grams import crv1, fit
+from sos_analysis.estimation.grams import crv1, fit, gram
 from sos_analysis.estimation.placebos import (
     left_out,
     placebo_clusters,
@@ -29,6 +29,7 @@ from sos_analysis.estimation.relative_magnitudes import _inequalities, _noise, _
 from sos_analysis.estimation.sensitivity import (
     Coefficients,
     coefficients,
+    coefficients_of,
     folded_quantile,
     pretrend_equivalence,
     pretrend_power,
@@ -37,6 +38,7 @@ from sos_analysis.estimation.sensitivity import (
     smoothness,
 )
 from sos_analysis.estimation.smoothness import _fixed_length, _second_differences
+from sos_analysis.estimation.staggered import aggregate, callaway_santanna
 
 #: Written out in HonestDiD's tests by StatsPAI (tests/r_parity, R HonestDiD 0.2.8).
 LITERAL = Coefficients(
@@ -181,6 +183,36 @@ def test_pretrend_power_as_published() -> None:
     assert slope_for_power(HE_WANG, 0.8) > slope
     with pytest.raises(FrameError, match="power must lie"):
         slope_for_power(HE_WANG, 0.01)
+
+
+def test_event_study_coefficients_as_published() -> None:
+    # fixest's base_did, y ~ x1 + i(period, treat, 5) | id + period, clustered on id: known output
+    # in ggfixest's tests (15 digits; intervals of t with 107 degrees of freedom).
+    data = pd.read_csv(reference("base_did.csv"))
+    periods = [k for k in range(1, 11) if k != 5]
+    columns = [((data["period"] == k) & (data["treat"] == 1)).astype(float) for k in periods]
+    columns += [data["x1"], *((data["period"] == k).astype(float) for k in range(2, 11))]
+    x, (ids, code) = np.column_stack(columns), np.unique(data["id"], return_inverse=True)
+    one = np.ones(len(data))
+    grams = gram(
+        x,
+        data["y"].to_numpy(),
+        one,
+        one,
+        code,
+        [str(i) for i in ids],
+        [str(i) for i in range(x.shape[1])],
+        within=code,
+        effects=9,
+    )
+    effects = [-1.40304548628387, -1.24751078444385, -0.273205962244887, -1.79572056399201]
+    effects += [0.784452028314083, 3.59889733159794, 3.81176621201594, 4.73142620090947]
+    effects += [6.60622884191604]
+    assert fit(grams).beta[:9] == pytest.approx(effects, abs=1e-10)
+    highest = [0.79792860342463, 0.919520819273338, 1.92116368812491, 0.361060535658718]
+    se = np.sqrt(np.diag(crv1(grams, 9)))[:4]
+    found = np.array(effects[:4]) + stats.t.ppf(0.975, 107) * se
+    assert found == pytest.approx(highest, abs=1e-8)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -336,6 +368,19 @@ def test_event_study_feeds_the_bounds() -> None:
     assert smoothness(chosen).bounds[0].low < result.estimate
     with pytest.raises(FrameError, match="no coefficient"):
         coefficients(study, 30, 2)
+    # Group-time effects by event time, base in or out of the arrays.
+    data = pd.read_csv(reference("mpdta.csv"))
+    effects = callaway_santanna(
+        data["lemp"],
+        data["year"],
+        data["first.treat"],
+        unit=data["countyreal"],
+        base="universal",
+    )
+    means = aggregate(effects, "dynamic")
+    near = coefficients_of(means.label, means.att, means.covariance, 2, 3)
+    assert near.beta.tolist() == means.att[[1, 2, 4, 5, 6]].tolist()
+    assert relative_magnitudes(near, (0.0,)).bounds[0].high > near.beta[2]
     for bad in (
         lambda: relative_magnitudes(chosen, (-1.0,)),
         lambda: smoothness(chosen, (-1.0,)),

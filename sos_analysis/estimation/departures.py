@@ -64,13 +64,23 @@ class Coefficients:
         return out
 
 
-def coefficients(
-    study: EventStudy, leads: int, lags: int, *, df: int | None = None
+def coefficients_of(
+    times: Sequence[float] | Floats,
+    att: Floats,
+    covariance: Floats,
+    leads: int,
+    lags: int,
+    *,
+    base: float = -1.0,
+    df: int | None = None,
 ) -> Coefficients:
-    """The `leads` and `lags` next to the base of an event study.
+    """The `leads` and `lags` next to the base, from any event study with one base for all.
 
     Parameters
     ----------
+    times, att, covariance : arrays, T, T and T x T
+        Event times one apart, with or without the base. Of group-time effects, averages by event
+        time with a universal base (a varying one bounds something else).
     df : int, optional
         Multiplies the covariance by (t_{0.975, df} / z_{0.975})^2, so that normal 95 % intervals
         are those of t(df). Ours: the methods know normal errors alone, and nine treated clusters
@@ -79,19 +89,29 @@ def coefficients(
     Raises
     ------
     FrameError
-        Periods that are not there, not one apart, or without an error.
+        Periods that are not there or without an error.
     """
     from scipy import stats
 
-    others = [k for k in study.times if k != study.base]
-    wanted = [study.base + k for k in range(-leads, lags + 1) if k != 0]
-    lost = [k for k in wanted if k not in others]
+    there = [float(k) for k in times]
+    wanted = [base + k for k in range(-leads, lags + 1) if k != 0]
+    lost = [k for k in wanted if k not in there]
     if lost:
-        raise FrameError(f"the event study has no coefficient at {lost}; there: {others}")
-    rows = [others.index(k) for k in wanted]
-    beta = np.array([study.att[study.times.index(k)] for k in wanted])
+        raise FrameError(f"the event study has no coefficient at {lost}; there: {there}")
+    rows = [there.index(k) for k in wanted]
     scale = 1.0 if df is None else float((stats.t.ppf(0.975, df) / stats.norm.ppf(0.975)) ** 2)
-    return Coefficients(beta, study.covariance[np.ix_(rows, rows)] * scale, leads)
+    return Coefficients(np.asarray(att)[rows], covariance[np.ix_(rows, rows)] * scale, leads)
+
+
+def coefficients(
+    study: EventStudy, leads: int, lags: int, *, df: int | None = None
+) -> Coefficients:
+    """The `leads` and `lags` next to the base of an event study; see `coefficients_of`."""
+    rows = [i for i, k in enumerate(study.times) if k != study.base]
+    times = [float(study.times[i]) for i in rows]
+    return coefficients_of(
+        times, study.att[rows], study.covariance, leads, lags, base=study.base, df=df
+    )
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ class PretrendPower:
     bias_if_passed: float
 
 
-#: Fixed draws for the integrals over more than two leads; their error is below 1e-5.
-_SEED, _POINTS = 20, 200_000
+#: Fixed points for the integrals over boxes; their error is about 1e-5.
+_SEED, _POINTS = 20, 50_000
 
 
 def _box(mean: Floats, covariance: Floats, edge: Floats) -> float:

@@ -1,7 +1,8 @@
 """Sensitivity to departures from parallel trends: one door to the modules of this room.
 
 ========================  ======================================================================
-`coefficients`            leads and effects of an event study, with their covariance
+`coefficients`            leads and effects of an event study, with their covariance;
+                          `coefficients_of` the same from times, effects, covariance
 `relative_magnitudes`     departures up to a multiple of those before adoption; breakdown value
 `smoothness`              departures whose slope changes slowly; breakdown value
 `pretrend_power`          what the test of pre-trends would find or miss; `slope_for_power`
@@ -11,7 +12,7 @@
 
 from __future__ import annotations
 
-from .departures import Bound, Coefficients, Sensitivity, coefficients
+from .departures import Bound, Coefficients, Sensitivity, coefficients, coefficients_of
 from .pretrends import (
     PretrendEquivalence,
     PretrendPower,
@@ -30,6 +31,7 @@ __all__ = [
     "PretrendPower",
     "Sensitivity",
     "coefficients",
+    "coefficients_of",
     "folded_quantile",
     "pretrend_equivalence",
     "pretrend_power",
