@@ -190,7 +190,7 @@ def test_imputation_keeps_what_is_known_and_finds_what_is_missing() -> None:
     seen = asked[asked["answer"] != "missing"]
     naive = seen["true"].sum() / seen["n"].sum()
     # Answers are missing more often where the outcome is 1, so what is seen is too low by far.
-    assert naive < truth - 0.05
+    assert naive < truth - 0.03
     # Standard error of the share about 0.5 / sqrt(30,000) x the root of what is missing: 0.005.
     assert np.mean(shares) == pytest.approx(truth, abs=0.015)
     assert np.std(shares) > 0
