@@ -208,8 +208,6 @@ def test_a_thin_sample_is_marked_or_refused_never_guessed(small_extract: Path) -
     assert {"[c]", "[x]"} & set(cells)
     assert all(isinstance(v, str) or math.isfinite(v) for v in cells)
     with pytest.raises(RecordsError, match=r"no matched group is left.*Use a larger extract"):
-        chapter("robustness", extract=str(small_extract), draws=DRAWS)
-    with pytest.raises(RecordsError, match=r"no matched group is left.*Use a larger extract"):
         chapter("rq4_kinship_care", extract=str(small_extract), draws=DRAWS)
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sos_analysis.cells import Cells
     from sos_analysis.estimation.estimate import Estimate
+    from sos_analysis.estimation.frames import Ints
     from sos_analysis.estimation.specifications import Curve
     from sos_analysis.study import Study
     from sos_analysis.study.universe import Universe
@@ -41,6 +42,10 @@ PLACEBO_OUTCOMES = (
     ("sex", "male", "Share of boys"),
     ("ethnicity", "White", "Share of White children"),
 )
+
+
+#: Dates dealt anew for each estimator: it is fitted again every time, so p has two decimals only.
+DATE_DRAWS = 99
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def robust_fit(
         preferred=preferred,
         threats=own,
         placebos=tuple(found for found in placebos if found is not None),
-        staggered=tried(lambda: staggered(cells, study, outcome, covariates)),
+        staggered=tried(lambda: staggered(cells, study, outcome, covariates, seed)),
         missing=tried(lambda: imputed(study, outcome, cells, chosen, seed=seed)),
         curve=outcome_curve(study, outcome, chosen, universe, seed=seed),
     )
@@ -142,27 +147,42 @@ def _placebo_outcome(
 # --- staggered dates --------------------------------------------------------------------------
 
 
-def staggered(cells: Cells, study: Study, outcome: str, covariates: list[str]) -> Staggered:
+def staggered(
+    cells: Cells, study: Study, outcome: str, covariates: list[str], seed: int
+) -> Staggered:
     """Two-way fixed effects, and the estimators made for staggered dates, side by side."""
     from sos_analysis.estimation.staggered import (
         aggregate,
         callaway_santanna,
         imputation,
+        permute_dates,
         sun_abraham,
         twfe_weights,
     )
 
     panel = authority_years(cells, study, outcome, adjust=covariates)
     pilots = int(panel.loc[panel["cohort"] > 0, "la"].nunique())
-    y, time, cohort = (panel[c].to_numpy() for c in ("mean", "year", "cohort"))
-    n, unit, start = (panel[c].to_numpy() for c in ("n", "la", "start"))
-    shared: dict[str, Any] = {"weight": n, "n": n, "start": start}
-    effects = aggregate(
-        callaway_santanna(y, time, cohort, cluster=unit, n=n, start=start, base="universal"),
-        leads_from="start",
-    )
-    imp = imputation(y, time, cohort, unit=unit, **shared)
-    sun = sun_abraham(y, time, cohort, unit=unit, **shared)
+    y, time, n, unit = (panel[c].to_numpy() for c in ("mean", "year", "n", "la"))
+    names, row = np.unique(unit, return_inverse=True)
+    dates = panel.groupby("la", sort=True)[["cohort", "start"]].first().to_numpy()
+
+    def group_time(dealt: Ints) -> tuple[float, float]:
+        first, begin = dates[dealt][row].T
+        # Without covariates every method is the same; 'reg' takes the least time.
+        effects = callaway_santanna(y, time, first, cluster=unit, n=n, start=begin, method="reg")
+        found = aggregate(effects, leads_from="start")
+        return found.overall, found.overall_se
+
+    def imputing(dealt: Ints) -> tuple[float, float]:
+        first, begin = dates[dealt][row].T
+        found = imputation(y, time, first, unit=unit, weight=n, n=n, start=begin)
+        return found.overall, found.overall_se
+
+    def interacted(dealt: Ints) -> tuple[float, float]:
+        first, begin = dates[dealt][row].T
+        found = sun_abraham(y, time, first, unit=unit, weight=n, n=n, start=begin)
+        return found.overall, found.overall_se
+
     outside = panel[(panel["year"] < panel["start"]) | (panel["year"] >= panel["cohort"])]
     outside = outside.assign(
         treated=(outside["cohort"] > 0).astype(int),
@@ -172,16 +192,17 @@ def staggered(cells: Cells, study: Study, outcome: str, covariates: list[str]) -
     )
     grams = did.preferred_grams(cell_table(outside))
     weights = twfe_weights(outside["post"], outside["year"], outside["la"], weight=outside["n"])
-    made = [
-        ("Two-way fixed effects", float(fit(grams).beta[0]), float(np.sqrt(crv3(grams)[0, 0]))),
-        ("Callaway and Sant'Anna", effects.overall, effects.overall_se),
-        ("Imputation", imp.overall, imp.overall_se),
-        ("Sun and Abraham", sun.overall, sun.overall_se),
-    ]
-    estimates = [
-        Small(label, value, t_test(value, se, pilots - 1)[1], float("nan"), pilots)
-        for label, value, se in made
-    ]
+    value, se = float(fit(grams).beta[0]), float(np.sqrt(crv3(grams)[0, 0]))
+    ends = t_test(value, se, pilots - 1)[1]
+    estimates = [Small("Two-way fixed effects", value, ends, float("nan"), pilots)]
+    for label, one in (
+        ("Callaway and Sant'Anna", group_time),
+        ("Imputation", imputing),
+        ("Sun and Abraham", interacted),
+    ):
+        dealt = permute_dates(one, len(names), draws=DATE_DRAWS, seed=seed)
+        ends = t_test(dealt.att, dealt.se, pilots - 1)[1]
+        estimates.append(Small(label, dealt.att, ends, dealt.p_t, pilots))
     synthetic = tried(lambda: _synthetic(panel))
     return Staggered(
         estimates=(*estimates, *([synthetic] if synthetic else ())),

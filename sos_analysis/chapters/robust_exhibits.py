@@ -355,8 +355,8 @@ class RobustExhibits:
             if found.staggered is None:
                 continue
             e, shown = found.preferred, self.scaled(name)
-            own = [("Matched groups, stacked (main)", e.att, e.ci, e.n_treated_clusters)]
-            own += [(s.label, s.value, s.interval, s.pilots) for s in found.staggered.estimates]
+            own = [("Matched groups, stacked (main)", e.att, e.ci, e.p_primary)]
+            own += [(s.label, s.value, s.interval, s.p) for s in found.staggered.estimates]
             rows += [
                 {
                     "label": self.label(name),
@@ -364,9 +364,10 @@ class RobustExhibits:
                     "value": shown(value),
                     "low": shown(ends[0]),
                     "high": shown(ends[1]),
+                    "p": p if math.isfinite(p) else NOT_APPLICABLE,
                     "dof": self._dof(name),
                 }
-                for label, value, ends, _ in own
+                for label, value, ends, p in own
             ]
         if not rows:
             return None
@@ -378,10 +379,12 @@ class RobustExhibits:
                 "value": Column("Difference", "", 2, signed=True),
                 "low": Column("95% from", "", 2, signed=True),
                 "high": Column("95% to", "", 2, signed=True),
+                "p": Column("p, permutation", "p", 3),
             },
             "Estimators for staggered dates, side by side",
             "Errors: cluster jackknife (two-way, synthetic: weights held fixed), else each "
-            "estimator's own, clustered on authority.",
+            "estimator's own, clustered on authority: with few pilots these tend to be too small. "
+            "p: slot permutation (main), else dates dealt anew to authorities.",
         )
 
     def _two_way(self) -> SafeTable | None:
