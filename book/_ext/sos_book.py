@@ -2,6 +2,7 @@
 
 - ``{claim}`` puts a number from the results into a sentence; an unknown one fails the build.
 - ``{exhibit}`` puts a table or a chart of a result on a page of prose.
+- ``{plan}`` writes out the plan and what became of it.
 - ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
 - Every page gets a banner that says whether its numbers are real.
 - Formulas become MathML: no script, no font, no network.
@@ -119,6 +120,30 @@ class ExhibitDirective(SphinxDirective):
         here = posixpath.dirname(self.env.docname)
         html = show(name, base=posixpath.relpath(DOWNLOADS, here or ".")).html
         return [nodes.raw("", html, format="html")]
+
+
+class PlanDirective(SphinxDirective):
+    """The plan's items of ``original`` or ``ours``, or the ``departures`` from the original."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        from sos_analysis.chapters import CHAPTERS
+        from sos_analysis.plan import ORIGINS as WHOSE
+        from sos_analysis.plan import PATH, departures_page, items_page, load_plan
+
+        self.env.note_dependency(str(PATH))
+        try:
+            plan = load_plan()
+        except SosError as error:
+            raise self.error(str(error)) from error
+        part = self.arguments[0]
+        if part == "departures":
+            return self.parse_text_to_nodes(departures_page(plan))
+        if part not in WHOSE:
+            raise self.error(f"plan {part!r} is unknown; allowed: departures, {', '.join(WHOSE)}")
+        titles = {name: spec.title for name, spec in CHAPTERS.items()}
+        return self.parse_text_to_nodes(items_page(plan, part, titles))
 
 
 def edition(bundle: Bundle) -> str:
@@ -344,6 +369,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("claim", ClaimRole())
     app.add_directive("edition", EditionDirective)
     app.add_directive("exhibit", ExhibitDirective)
+    app.add_directive("plan", PlanDirective)
     plain = (_plain_claim, _plain_claim)
     app.add_node(claim_node, html=(_html_claim, None), text=plain, latex=plain)
     _register_math(app)
