@@ -251,7 +251,9 @@ def curve(
         estimates.append(estimate)
         errors.append(se)
     if not ways:
-        raise FrameError("no specification of the curve could be computed")
+        reasons = [*skipped, *lost]
+        first = f"; the first reason: {reasons[0][1]}" if reasons else ""
+        raise FrameError(f"no specification of the curve could be computed{first}")
     estimate, se = np.hstack(estimates), np.hstack(errors)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(estimate == 0.0, 0.0, estimate / se)
