@@ -313,3 +313,121 @@ def covers_truth(
         f"made-up data ({number(truth, decimals)}).{caution}",
         {"low": low, "high": high, "truth": truth},
     )
+
+
+def placebo_date(
+    value: float, low: float, high: float, p: float, unit: str, decimals: int = 1, years: int = 2
+) -> CheckResult:
+    """Nothing happened `years` before the true date: does the method find a difference there?
+
+    Parameters
+    ----------
+    value, low, high : float
+        The difference at the false date, and its interval.
+    p : float
+        By permutation.
+    """
+    p = _probability(p, "placebo_date p")
+    quiet = p >= ALPHA
+    words = "no clear difference" if quiet else "a difference"
+    tail = (
+        " This test can miss a real difference."
+        if quiet
+        else ", so pilots and comparators may have been moving apart already."
+    )
+    return CheckResult(
+        "placebo",
+        "Is anything found where nothing happened?",
+        "pass" if quiet else "fail",
+        f"Taking a date {years} years before the true one, the method finds {words} "
+        f"({number(value, decimals)} {unit}, 95% interval {interval(low, high, decimals)}, "
+        f"{_p(p)})" + (f".{tail}" if quiet else tail),
+        {"value": value, "low": low, "high": high, "p": p, "years": years},
+    )
+
+
+def specification_curve(
+    ways: int, same: int, told: int, p: float, p_main: float, *, value: float
+) -> CheckResult:
+    """Does the reading of the main analysis hang on how the analysis was run?
+
+    Passes where the whole curve, judged as one, falls on the side of 0.05 on which the main
+    analysis does (domain rule).
+
+    Parameters
+    ----------
+    ways, same, told : int
+        Ways run; those in the direction of the main estimate; those of `same` with p below 0.05.
+    p : float
+        Joint p of the median estimate, by permuting authorities in all ways at once.
+    p_main : float
+        Of the main analysis.
+    value : float
+        The main estimate; its sign is the direction.
+    """
+    p, p_main = _probability(p, "specification_curve p"), _probability(p_main, "p_main")
+    if ways < 1 or not 0 <= told <= same <= ways:
+        raise SosError(
+            f"specification_curve: {told} of {same} of {ways} ways is not possible; "
+            "told is part of same, same of ways"
+        )
+    agrees = (p < ALPHA) == (p_main < ALPHA)
+    side = "lower" if value < 0 else "higher"
+    lead = "The reading does not change with the way" if agrees else "The reading hangs on the way"
+    return CheckResult(
+        "specification_curve",
+        "Does the reading hang on choices of the analyst?",
+        "pass" if agrees else "fail",
+        f"{lead}: of {number(ways)} ways to run this analysis, {number(same)} gave a {side} figure "
+        f"in pilots, as the main one does, and {number(told)} of these could tell it from no "
+        f"difference by themselves. Were authorities put in the pilots' places at random, the "
+        f"middle estimate would lie as far from zero in {number(100 * p, 1)}% of draws.",
+        {"ways": ways, "same": same, "told": told, "p": p, "p_main": p_main, "value": value},
+    )
+
+
+def breakdown(
+    multiple: float, missed: float, unit: str, decimals: int = 1, *, level: float
+) -> CheckResult:
+    """How far may pilots have drifted apart by themselves before the result no longer stands?
+
+    Rambachan and Roth's breakdown value: departures after embedding as multiples of the largest
+    change from year to year before it. 1 and more passes (domain rule). A main analysis that tells
+    no difference has nothing that could break down: then it is for information.
+
+    Parameters
+    ----------
+    multiple : float
+        Breakdown value; inf if beyond what was looked at.
+    missed : float
+        The drift a year that the test of early differences would miss half the time.
+    level : float
+        p of the main analysis.
+    """
+    level = _probability(level, "breakdown level")
+    if not multiple >= 0 or not finite(missed):
+        raise SosError(f"breakdown: {multiple!r} is no breakdown value of 0 or more")
+    far = "more than ten" if multiple > 10 else number(multiple, 1)
+    if level >= ALPHA:
+        status, words = "info", "The main analysis tells no difference, so none can break down."
+    elif multiple == 0:
+        status = "fail"
+        words = (
+            "Against the last year before embedding alone, the years after it cannot be told from "
+            "no difference, even with trends taken as parallel."
+        )
+    else:
+        status = "pass" if multiple >= 1 else "fail"
+        words = (
+            "The result stands until pilots depart from comparators, after embedding, by "
+            f"{far} times the largest change seen before it."
+        )
+    figures = {"missed": abs(missed), "p": level}
+    return CheckResult(
+        "breakdown",
+        "How much would other trends have to explain?",
+        status,
+        f"{words} The test of early differences would miss a steady drift of "
+        f"{quantity(abs(missed), unit, decimals)} a year half the time.",
+        {**figures, "multiple": multiple} if finite(multiple) else figures,
+    )

@@ -22,8 +22,13 @@ from sos_analysis.pipeline.notebooks import (
 )
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+<<<<<<< HEAD
 QUESTIONS = [name for name, spec in CHAPTERS.items() if spec.outcomes]
 SHOW = re.compile(r'^result\.(say|table|figure)\("[a-z0-9_]+"\)$|^result\.\w+(_table|_card)\(\)$')
+=======
+QUESTIONS = [name for name, spec in CHAPTERS.items() if spec.room == "question"]
+SHOW = re.compile(r'^result\.(say|table|figure)\("[a-z_]+"\)$|^result\.\w+(_table|_card)\(\)$')
+>>>>>>> wt-e
 
 
 @pytest.fixture(params=sorted(CHAPTERS))

@@ -163,6 +163,17 @@ CHAPTERS: Mapping[str, ChapterSpec] = dict(
             "icpc",
         ),
         (
+            "robustness",
+            ChapterSpec(
+                "robustness",
+                "Do the conclusions hold?",
+                "Which conclusions move when the choices behind them move?",
+                ("duration", "rereferral", "escalation", "kinship", "icpc"),
+                "robustness",
+                {key: p for key, p in _QUESTION.items() if key != "public_data"},
+            ),
+        ),
+        (
             "public_statistics",
             ChapterSpec(
                 "public_statistics",
@@ -262,6 +273,10 @@ def _room(spec: ChapterSpec) -> Any:
         from sos_analysis.chapters import public
 
         return public
+    if spec.room == "robustness":
+        from sos_analysis.chapters import robustness
+
+        return robustness
     from sos_analysis.chapters import question
 
     return question

@@ -46,7 +46,7 @@ __all__ = [
 
 
 def t_test(
-    estimate: float, se: float, df: int, level: float = 0.95, null: float = 0.0
+    estimate: float, se: float, df: float, level: float = 0.95, null: float = 0.0
 ) -> tuple[float, Interval]:
     """Two-sided p-value and interval from Student's t; NaN where `df` < 1 or `se` is NaN."""
     from scipy import stats

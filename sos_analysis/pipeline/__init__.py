@@ -245,6 +245,7 @@ class _Plan:
                 "code": code_hash("chapters"),
                 "parameters": json.dumps(parameters, sort_keys=True),
                 **self._files(DATA / "published", DATA / "programme", DATA / "released"),
+                **self._files(DATA / "specifications"),
                 **versions(*_ESTIMATION, *_ENGINE),
             }
             if cells:
