@@ -30,6 +30,7 @@ from sos_analysis.study.types import (
     PROCEDURES,
     RATINGS,
     Authority,
+    CompletenessRules,
     DisclosureRules,
     Group,
     InferenceRules,
@@ -55,6 +56,7 @@ __all__ = [
     "PROCEDURES",
     "RATINGS",
     "Authority",
+    "CompletenessRules",
     "DisclosureRules",
     "Group",
     "InferenceRules",
@@ -125,6 +127,7 @@ def study_from(content: Mapping[str, Any], path: Path) -> Study:
         outcomes=outcomes,
         disclosure=_disclosure(top.section("disclosure", _KEYS["disclosure"])),
         inference=_inference(top.section("inference", _KEYS["inference"])),
+        completeness=_completeness(top.section("completeness", _KEYS["completeness"])),
         truth=_truth(top.section("truth", _KEYS["truth"])) if made_up else None,
         synthetic=settings,
         path=path,
@@ -147,6 +150,7 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "outcomes": tuple(f for f in Outcome.__dataclass_fields__),
     "disclosure": tuple(DisclosureRules.__dataclass_fields__),
     "inference": tuple(InferenceRules.__dataclass_fields__),
+    "completeness": tuple(CompletenessRules.__dataclass_fields__),
     "truth": tuple(Truth.__dataclass_fields__),
     "synthetic": tuple(SyntheticSettings.__dataclass_fields__),
 }
@@ -302,6 +306,16 @@ def _inference(s: Section) -> InferenceRules:
         matched_secondary=s.text("matched_secondary", PROCEDURES),
         unmatched_primary=s.text("unmatched_primary", PROCEDURES),
         unmatched_secondary=s.text("unmatched_secondary", PROCEDURES),
+    )
+
+
+def _completeness(s: Section) -> CompletenessRules:
+    return CompletenessRules(
+        enquiries_answered=s.number("enquiries_answered", 0, 1),
+        recorded_in_section47=s.number("recorded_in_section47", 0, 1),
+        own_rate=s.number("own_rate", 0, 1),
+        fewest=s.whole("fewest", 1, 10_000),
+        reason=s.text("reason"),
     )
 
 

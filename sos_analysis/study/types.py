@@ -164,6 +164,24 @@ class InferenceRules:
 
 
 @dataclass(frozen=True)
+class CompletenessRules:
+    """When an authority's return of conferences for a year is complete enough, set in advance.
+
+    ``enquiries_answered`` is the smallest share of section 47 enquiries with a conference or
+    marked as needing none; ``recorded_in_section47`` the smallest share of conferences dated in
+    that module; ``own_rate`` the smallest ratio of conferences per referral to the median of the
+    authority's other years. 0 leaves a rule out. A rule with fewer than ``fewest`` cases behind it
+    is not judged.
+    """
+
+    enquiries_answered: float
+    recorded_in_section47: float
+    own_rate: float
+    fewest: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Truth:
     """Planted effects by outcome, in proportions (duration: working days). Made-up data only."""
 
@@ -200,6 +218,7 @@ class Study:
     outcomes: tuple[Outcome, ...]
     disclosure: DisclosureRules
     inference: InferenceRules
+    completeness: CompletenessRules
     truth: Truth | None
     synthetic: SyntheticSettings | None
     path: Path = field(compare=False)
