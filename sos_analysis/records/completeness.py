@@ -2,7 +2,7 @@
 
 Three looks, none of which needs another source: whether section 47 enquiries say what came of
 them; whether conferences dated anywhere are dated in the section 47 module; whether an authority
-holds fewer conferences per referral than in its own other years. Counts are made in the engine,
+holds fewer conferences per referral than in its own other years, net of what all share. Counts are made in the engine,
 one row an authority and fiscal year; the study file says what is complete enough.
 """
 
@@ -141,14 +141,20 @@ def judge(returns: pd.DataFrame, rules: CompletenessRules, *, source: str) -> pd
 
 
 def _usual_rate(returns: pd.DataFrame) -> Any:
-    """Median of conferences per referral over an authority's other years."""
+    """Conferences per referral to expect: the year's rate of all, times the authority's usual ratio.
+
+    The ratio to all authorities' rate is the median over the authority's other years, so that a
+    movement all share is nobody's gap.
+    """
+    held, made = returns["conferences"].to_numpy(float), returns["referrals"].to_numpy(float)
+    year, la = returns["year"].to_numpy(), returns["la"].to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate = returns["conferences"].to_numpy(float) / returns["referrals"].to_numpy(float)
-    la = returns["la"].to_numpy()
-    usual = np.full(len(rate), np.nan)
-    for i in range(len(rate)):
-        others = rate[(la == la[i]) & (np.arange(len(rate)) != i)]
+        common = np.array([held[year == y].sum() / made[year == y].sum() for y in year])
+        ratio = held / made / common
+    usual = np.full(len(ratio), np.nan)
+    for i in range(len(ratio)):
+        others = ratio[(la == la[i]) & (year != year[i])]
         others = others[np.isfinite(others)]
         if len(others):
             usual[i] = np.median(others)
-    return usual
+    return usual * common
