@@ -304,17 +304,15 @@ def complete_returns(
         "completeness",
         "Are the returns complete?",
         "pass" if enough and even else "fail",
-        f"By the rule declared beforehand, {number(100 * share, 1)}% of authorities' yearly returns "
-        f"of {what} are complete enough; the share of cases behind them changed by "
+        f"By the rule declared beforehand, {number(100 * share, 1)}% of authorities' yearly "
+        f"returns of {what} are complete enough; the share of cases behind them changed by "
         f"{quantity(pilots, 'percentage points', 1)} in pilots and "
         f"{quantity(comparators, 'percentage points', 1)} in comparators, {tail}",
         {"share": share, "pilots": pilots, "comparators": comparators, "gap": gap},
     )
 
 
-def bounds_width(
-    low: float, high: float, mid: float, unit: str, decimals: int = 1
-) -> CheckResult:
+def bounds_width(low: float, high: float, mid: float, unit: str, decimals: int = 1) -> CheckResult:
     """How far could missing outcomes alone move the estimate (worst-case bounds)?
 
     Passes where the range is no wider than the minimum important difference: then what is missing
@@ -325,19 +323,16 @@ def bounds_width(
     if not mid > 0:
         raise SosError(f"bounds_width: mid is {mid}; it must be above zero")
     narrow = high - low <= mid
-    words = (
-        "less than the smallest difference called important"
-        if narrow
-        else "more than the smallest difference called important, so the answer leans on the "
-        "records that are there"
-    )
+    size = "no more" if narrow else "more"
+    tail = "" if narrow else ", so the answer leans on the records that are there"
     return CheckResult(
         "bounds_width",
         "How much could missing records change?",
         "pass" if narrow else "fail",
         f"Whatever happened in the missing records, the estimate lies within "
         f"{interval(low, high, decimals)} {unit}, a range of "
-        f"{number(high - low, decimals)}: {words} ({number(mid, decimals)}).",
+        f"{number(high - low, decimals)}: {size} than the smallest difference called important "
+        f"({number(mid, decimals)}){tail}.",
         {"low": low, "high": high, "width": high - low, "mid": mid},
     )
 

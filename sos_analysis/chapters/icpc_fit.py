@@ -60,9 +60,7 @@ class IncompleteFit:
         return float(self.judged["complete"].mean())
 
 
-def logits(
-    study: Study, found: OutcomeFit, chosen: Mapping[str, Any]
-) -> dict[str, BinaryEstimate]:
+def logits(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> dict[str, BinaryEstimate]:
     """The logit of both specifications, on the sample of the linear ones."""
     from sos_analysis.estimation.binary import logit
 
@@ -161,9 +159,7 @@ def _complete(
     return estimate, weighted, len(found.sample.groups) - len(sample.groups)
 
 
-def _bounds(
-    marked: MatchedSample, judged: pd.DataFrame, covariates: list[str]
-) -> Bounds | None:
+def _bounds(marked: MatchedSample, judged: pd.DataFrame, covariates: list[str]) -> Bounds | None:
     from sos_analysis.estimation.incomplete import worst_case
 
     if not (marked.frame[ORIGIN].astype(str) != "").any():

@@ -104,7 +104,8 @@ def logit(
     ------
     FrameError
         Missing columns or values, an outcome that is not 0/1, an unknown specification, or an
-        effect that is not identified.
+        effect that no outcome could identify. Separation and failure to converge are no error:
+        they give a note instead of a number.
     """
     if specification not in SPECIFICATIONS:
         raise FrameError(
@@ -115,23 +116,35 @@ def logit(
         raise FrameError("a logit needs an outcome of 0 or 1, summed over each cell (y_sum <= n)")
     merged, rows = _merged(table, specification)
     x = _design(merged, specification)
+    if not _identified(x, merged.n)[0]:
+        raise FrameError(
+            "the effect is not identified in the logit: it is collinear with the other columns; "
+            "check that a treated cluster is seen before and after, beside a comparator"
+        )
     kept, omitted = _informative(x, merged.y_sum, merged.n)
     merged, x, rows = _rows(merged, kept), x[kept], rows[kept]
-    x = x[:, _identified(x, merged.n)]
     m = len(merged.treated_las)
     blank = BinaryEstimate(
         specification=specification,
-        **dict.fromkeys(("ame", "se_delta", "se_jackknife", "p", "coefficient", "baseline"), NAN),
-        ci=(NAN, NAN),
+        ame=NAN,
+        se_delta=NAN,
+        se_jackknife=NAN,
         df=m - 1,
+        p=NAN,
+        ci=(NAN, NAN),
+        coefficient=NAN,
+        baseline=NAN,
         n_rows=round(float(rows.sum())),
         n_clusters=len(np.unique(merged.la)),
         n_treated_clusters=m,
         omitted=omitted,
     )
     exposed = merged.exposure > 0
-    mean = merged.y_sum[exposed].sum() / merged.n[exposed].sum()
-    if mean in (0.0, 1.0):
+    columns = _identified(x, merged.n)
+    if not exposed.any() or not columns[0]:
+        return _without(blank, "where the outcome varies, the effect is not identified")
+    x = x[:, columns]
+    if merged.y_sum[exposed].sum() in (0.0, merged.n[exposed].sum()):
         return _without(blank, "after adoption all treated had the outcome, or none had")
     beta, trouble = _fit(x, merged)
     if trouble:
@@ -153,15 +166,15 @@ def _merged(table: CellTable, specification: str) -> tuple[CellTable, Floats]:
     for key in keys[1:]:
         code = pair_codes(code, key)
     _, first = np.unique(code, return_index=True)
-    weight = np.bincount(code, table.w)
+    weight = np.bincount(code, table.w).astype(float)
     merged = replace(
         _rows(table, first),
         n=weight,
-        y_sum=np.bincount(code, table.weight * table.y_sum),
+        y_sum=np.bincount(code, table.weight * table.y_sum).astype(float),
         weight=np.ones(len(first)),
         copies=np.ones(len(first)),
     )
-    return merged, np.bincount(code, table.n)
+    return merged, np.bincount(code, table.n).astype(float)
 
 
 def _rows(table: CellTable, index: Ints | Any) -> CellTable:
@@ -208,20 +221,15 @@ def _informative(x: Floats, y: Floats, w: Floats) -> tuple[Any, int]:
         if not found:
             return kept, len(gone)
         gone.update(found)
-        if not kept.any():
-            raise FrameError("the outcome does not vary; a logit needs both 0 and 1")
 
 
 def _identified(x: Floats, w: Floats) -> Any:
     """Columns to keep: nuisance columns first, so that the effect is judged given all others."""
+    if not len(x):
+        return np.zeros(x.shape[1], dtype=bool)
     order = np.r_[1 : x.shape[1], 0]
     keep = np.zeros(x.shape[1], dtype=bool)
     keep[order] = independent((x[:, order] * w[:, None]).T @ x[:, order])
-    if not keep[0]:
-        raise FrameError(
-            "the effect is not identified in the logit: it is collinear with the other columns; "
-            "check that a treated cluster is seen before and after, beside a comparator"
-        )
     return keep
 
 
@@ -289,7 +297,7 @@ def _assemble(
         left[i] = _effect(on[rest], w[exposed][rest], beta - step)[0]
     se = float(np.sqrt((g - 1) / g * np.sum((left - ame) ** 2)))
     p, ci = t_test(ame, se, blank.df, level)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if np.isnan(se):
         notes = ("the jackknife is not defined: leaving out one cluster removes the effect",)
     return replace(

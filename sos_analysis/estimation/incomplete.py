@@ -160,7 +160,7 @@ def worst_case(
     size = room[unsure][first]
     if not np.allclose(size[key], room[unsure]):
         raise FrameError(f"rows with one {origin!r} differ in what is missing; mark cells uniquely")
-    weight = np.bincount(key, each[unsure])
+    weight = np.bincount(key, each[unsure]).astype(float)
     la = table.la[unsure][first]
 
     def filled(share: Floats) -> CellTable:

@@ -2,8 +2,9 @@
 
 Three looks, none of which needs another source: whether section 47 enquiries say what came of
 them; whether conferences dated anywhere are dated in the section 47 module; whether an authority
-holds fewer conferences per referral than in its own other years, net of what all share. Counts are made in the engine,
-one row an authority and fiscal year; the study file says what is complete enough.
+holds fewer conferences per referral than in its own other years, net of what all share. Counts are
+made in the engine, one row an authority and fiscal year; the study file says what is complete
+enough.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def conference_returns(records: Records, study: Study) -> pd.DataFrame:
         ("stated", enquiries.filter(enquiries.stated)),
     ):
         found[name] = _by_year(days).reindex(grid).fillna(0)
-    table = found.reset_index().astype({name: np.int64 for name in (*COUNTS, "stated")})
+    table = found.reset_index().astype(dict.fromkeys((*COUNTS, "stated"), np.int64))
     silent = (table["stated"] == 0) & (table["enquiries"] > 0)
     table["answered"] = table["answered"].astype(float).mask(silent)
     return table[["la", "year", *COUNTS]]
@@ -69,11 +70,11 @@ def conference_returns(records: Records, study: Study) -> pd.DataFrame:
 def _enquiries(records: Records) -> ibis.Table:
     """One row an enquiry (child and day), with whether it says what came of it."""
     rows = records.tables["s47_icpc"]
-    rows = rows.filter(rows.s47_date.notnull())
+    rows = rows.filter(rows.s47_date.notnull())  # noqa: PD004
     pooled = rows.group_by(*KEY, "s47_date").agg(
-        dated=rows.icpc_date.notnull().any(),
+        dated=rows.icpc_date.notnull().any(),  # noqa: PD004
         needless=rows.not_required.fill_null(False).any(),
-        stated=rows.not_required.notnull().any(),
+        stated=rows.not_required.notnull().any(),  # noqa: PD004
     )
     held = records.tables["conferences"].select(*KEY, "icpc_date").distinct()
     pairs = pooled.select(*KEY, "s47_date").inner_join(held, KEY)
@@ -141,7 +142,7 @@ def judge(returns: pd.DataFrame, rules: CompletenessRules, *, source: str) -> pd
 
 
 def _usual_rate(returns: pd.DataFrame) -> Any:
-    """Conferences per referral to expect: the year's rate of all, times the authority's usual ratio.
+    """Conferences per referral to expect: all authorities' rate, times its own usual ratio.
 
     The ratio to all authorities' rate is the median over the authority's other years, so that a
     movement all share is nobody's gap.

@@ -170,8 +170,8 @@ class CompletenessRules:
     ``enquiries_answered`` is the smallest share of section 47 enquiries with a conference or
     marked as needing none; ``recorded_in_section47`` the smallest share of conferences dated in
     that module; ``own_rate`` the smallest ratio of conferences per referral to what the
-    authority's other years and all authorities' movement lead to expect. 0 leaves a rule out. A rule with fewer than ``fewest`` cases behind it
-    is not judged.
+    authority's other years, and the movement of all authorities, lead to expect. 0 leaves a rule
+    out. A rule with fewer than ``fewest`` cases behind it is not judged.
     """
 
     enquiries_answered: float
