@@ -88,7 +88,7 @@ def companions(
     for name, overrides, label in COMPANIONS.get(outcome, ()):
         cells = cells_for(study, chosen["extract"], name, definition, overrides)
         sample = matched(cells, study, name, cem=chosen["cem"], thin_groups="drop")
-        covariates = _covariates(study, name, cells, chosen)
+        covariates = model_covariates(study, name, cells, chosen)
         draws, seed = drawn(study, chosen)
         found = did.estimate(
             sample.frame,
@@ -122,7 +122,10 @@ def _check_declared(study: Study) -> None:
             )
 
 
-def _covariates(study: Study, outcome: str, cells: Cells, chosen: Mapping[str, Any]) -> list[str]:
+def model_covariates(
+    study: Study, outcome: str, cells: Cells, chosen: Mapping[str, Any]
+) -> list[str]:
+    """Covariates of the regression that the cells carry, or none where the chapter asks so."""
     wanted = study.outcome(outcome).model_covariates if chosen["covariates"] else ()
     return [name for name in wanted if name in cells.covariates]
 
@@ -140,7 +143,7 @@ def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) 
     _check_declared(study)
     cells = cells_for(study, chosen["extract"], outcome, definition)
     sample = matched(cells, study, outcome, cem=chosen["cem"], thin_groups="drop")
-    covariates = _covariates(study, outcome, cells, chosen)
+    covariates = model_covariates(study, outcome, cells, chosen)
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
     draws, seed = drawn(study, chosen)
     frame, extra = with_la_years(sample.frame, la_years(study, chosen["extract"]))

@@ -1,9 +1,7 @@
 """The addendum on conferences: the question's chapter, a logit, and what incomplete returns do.
 
-Incomplete returns stopped the original. So the page says by which rule a return is complete
-enough, what the complete part says, and how far the missing part could move the answer. Returns
-are shown as counts of authority-years, never as a list: who returned what could point at an
-authority.
+Dates of conferences are incomplete in some returns. So the page says by which rule a return is
+complete enough, what the complete part says, and how far the missing part could move the answer.
 """
 
 from __future__ import annotations
@@ -14,11 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from sos_analysis import checks as check
-from sos_analysis.chapters import ChapterSpec
+from sos_analysis.chapters import ChapterSpec, question
 from sos_analysis.chapters.exhibits import _first_upper
-from sos_analysis.chapters.fit import fit
 from sos_analysis.chapters.icpc_exhibits import ConferenceExhibits
-from sos_analysis.chapters.icpc_fit import incomplete, logits
 from sos_analysis.chapters.question import hashes
 from sos_analysis.checks import CheckResult
 from sos_analysis.errors import ClaimError
@@ -26,7 +22,6 @@ from sos_analysis.estimation.estimate import Estimate
 from sos_analysis.evidence import Verdict
 from sos_analysis.records.completeness import LOOKS
 from sos_analysis.results import ChapterResult
-from sos_analysis.study import DEFINITIONS, load_study
 
 __all__ = ["compute", "hashes"]
 
@@ -36,18 +31,7 @@ PUBLIC = ("icpc", "icpc_per_referral")
 
 def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
     """The chapter on conferences."""
-    study = load_study(chosen["study"])
-    outcome = study.outcome(spec.outcomes[0])
-    fits = {d: fit(study, outcome.name, d, chosen) for d in DEFINITIONS}
-    return _Conferences(
-        spec,
-        chosen,
-        study,
-        outcome,
-        fits,
-        {d: logits(study, found, chosen) for d, found in fits.items()},
-        incomplete(study, fits[chosen["definition"]], chosen),
-    ).result()
+    return question.compute(spec, chosen, page=_Conferences)
 
 
 class _Conferences(ConferenceExhibits):
@@ -207,8 +191,8 @@ class _Conferences(ConferenceExhibits):
         if self.missing.bounds is None:
             return rule + f"None of {{{p}.returns.all}} fails it."
         return rule + (
-            f"Of {{{p}.returns.all}}, {{{p}.returns.failed:value}} fail it; {{{p}.returns.unsure}} cases "
-            "rest on them."
+            f"Of {{{p}.returns.all}}, {{{p}.returns.failed:value}} fail it; "
+            f"{{{p}.returns.unsure}} cases rest on them."
         )
 
     def _complete_words(self) -> str:

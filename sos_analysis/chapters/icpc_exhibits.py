@@ -13,7 +13,7 @@ from typing import Any
 from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.exhibits import _known
 from sos_analysis.chapters.fit import OutcomeFit
-from sos_analysis.chapters.icpc_fit import IncompleteFit
+from sos_analysis.chapters.icpc_fit import IncompleteFit, incomplete, logits
 from sos_analysis.chapters.question import _Chapter
 from sos_analysis.disclosure import (
     Column,
@@ -56,11 +56,12 @@ class ConferenceExhibits(_Chapter):
         study: Study,
         outcome: Outcome,
         fits: Mapping[str, OutcomeFit],
-        logit: Mapping[str, Mapping[str, BinaryEstimate]],
-        missing: IncompleteFit,
     ) -> None:
         super().__init__(spec, chosen, study, outcome, fits)
-        self.logit, self.missing = logit, missing
+        self.logit: Mapping[str, Mapping[str, BinaryEstimate]] = {
+            definition: logits(study, found, chosen) for definition, found in fits.items()
+        }
+        self.missing: IncompleteFit = incomplete(study, self.lead, chosen)
 
     # --- tables ------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sos_analysis.chapters.fit import OutcomeFit, _covariates, drawn, with_la_years
+from sos_analysis.chapters.fit import OutcomeFit, drawn, model_covariates, with_la_years
 from sos_analysis.comparison import MatchedSample, matched, series
 from sos_analysis.comparison.complete import (
     ORIGIN,
@@ -64,7 +64,7 @@ def logits(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> dict[s
     """The logit of both specifications, on the sample of the linear ones."""
     from sos_analysis.estimation.binary import logit
 
-    covariates = _covariates(study, OUTCOME, found.cells, chosen)
+    covariates = model_covariates(study, OUTCOME, found.cells, chosen)
     frame, extra = with_la_years(found.sample.frame, la_years(study, chosen["extract"]))
     extra = extra if chosen["covariates"] else ()
     return {
@@ -86,7 +86,7 @@ def incomplete(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> In
     returns = conference_returns(study, chosen["extract"])
     returns = returns[returns["la"].isin(study.sample(OUTCOME))].reset_index(drop=True)
     judged = judge(returns, study.completeness, source=source)
-    covariates = _covariates(study, OUTCOME, found.cells, chosen)
+    covariates = model_covariates(study, OUTCOME, found.cells, chosen)
     marked = matched(
         with_origin(found.cells, judged), study, OUTCOME, cem=chosen["cem"], thin_groups="drop"
     )

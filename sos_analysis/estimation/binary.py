@@ -4,7 +4,7 @@ The effect of an interaction in a logit is not its coefficient and not a cross d
 probabilities: it is, over the treated after adoption, the mean of the fitted probability less the
 one with the interaction taken out (Puhani 2012; why the coefficient will not do: Ai and Norton
 2003). Errors are clustered on the authority; the jackknife leaves out one cluster at a time by one
-Newton step from the full fit (MacKinnon, Nielsen and Webb 2025), so it costs one fit.
+Newton step from the full fit (MacKinnon, Nielsen and Webb 2024), so it costs one fit.
 """
 
 from __future__ import annotations

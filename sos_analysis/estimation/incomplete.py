@@ -181,8 +181,8 @@ def worst_case(
     return Bounds(
         recorded=recorded,
         all_had=float(recorded + weight @ size),
-        low=ends[0].att,
-        high=ends[1].att,
+        low=min(ends[0].att, recorded),  # rounding must not put what was recorded outside
+        high=max(ends[1].att, recorded),
         ci=(ends[0].ci[0], ends[1].ci[1]),
         capped_low=capped[0],
         capped_high=capped[1],
