@@ -125,9 +125,9 @@ def study_from(content: Mapping[str, Any], path: Path) -> Study:
         pilots=pilots,
         authorities=authorities,
         outcomes=outcomes,
+        completeness=_completeness(top.section("completeness", _KEYS["completeness"])),
         disclosure=_disclosure(top.section("disclosure", _KEYS["disclosure"])),
         inference=_inference(top.section("inference", _KEYS["inference"])),
-        completeness=_completeness(top.section("completeness", _KEYS["completeness"])),
         truth=_truth(top.section("truth", _KEYS["truth"])) if made_up else None,
         synthetic=settings,
         path=path,
@@ -148,9 +148,9 @@ _KEYS: Mapping[str, Sequence[str]] = {
     ),
     "authorities": ("code", "name", "ofsted", "practice_model"),
     "outcomes": tuple(f for f in Outcome.__dataclass_fields__),
+    "completeness": tuple(CompletenessRules.__dataclass_fields__),
     "disclosure": tuple(DisclosureRules.__dataclass_fields__),
     "inference": tuple(InferenceRules.__dataclass_fields__),
-    "completeness": tuple(CompletenessRules.__dataclass_fields__),
     "truth": tuple(Truth.__dataclass_fields__),
     "synthetic": tuple(SyntheticSettings.__dataclass_fields__),
 }
@@ -288,6 +288,16 @@ def _option(s: Section, key: str) -> Any:
     return int(value)
 
 
+def _completeness(s: Section) -> CompletenessRules:
+    return CompletenessRules(
+        enquiries_answered=s.number("enquiries_answered", 0, 1),
+        recorded_in_section47=s.number("recorded_in_section47", 0, 1),
+        own_rate=s.number("own_rate", 0, 1),
+        fewest=s.whole("fewest", 1, 10_000),
+        reason=s.text("reason"),
+    )
+
+
 def _disclosure(s: Section) -> DisclosureRules:
     return DisclosureRules(
         threshold=s.whole("threshold", 1, 1000),
@@ -306,16 +316,6 @@ def _inference(s: Section) -> InferenceRules:
         matched_secondary=s.text("matched_secondary", PROCEDURES),
         unmatched_primary=s.text("unmatched_primary", PROCEDURES),
         unmatched_secondary=s.text("unmatched_secondary", PROCEDURES),
-    )
-
-
-def _completeness(s: Section) -> CompletenessRules:
-    return CompletenessRules(
-        enquiries_answered=s.number("enquiries_answered", 0, 1),
-        recorded_in_section47=s.number("recorded_in_section47", 0, 1),
-        own_rate=s.number("own_rate", 0, 1),
-        fewest=s.whole("fewest", 1, 10_000),
-        reason=s.text("reason"),
     )
 
 
