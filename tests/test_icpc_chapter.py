@@ -23,6 +23,7 @@ from simulated_designs import matched as simulated
 from sos_analysis import checks, workspace
 from sos_analysis.chapters import CHAPTERS, chapter, checked
 from sos_analysis.chapters.fit import fit
+from sos_analysis.chapters.icpc_fit import budgets
 from sos_analysis.comparison.complete import LAST_YEAR, chances, complete_cells, complete_part
 from sos_analysis.errors import ParameterError, SosError, StudyError
 from sos_analysis.estimation import did
@@ -267,6 +268,9 @@ def _returns(**changes: tuple[str, int, float]) -> pd.DataFrame:
     return frame
 
 
+FEW = {"conferences": ("003", 2013, 40)}
+
+
 @pytest.mark.parametrize(
     ("changes", "source", "failed"),
     [
@@ -276,8 +280,12 @@ def _returns(**changes: tuple[str, int, float]) -> pd.DataFrame:
         ({"answered": ("001", 2014, np.nan)}, "s47", ()),  # cannot be judged
         ({"conferences_s47": ("002", 2016, 89)}, "s47", ("recorded_in_section47",)),
         ({"conferences_s47": ("002", 2016, 89)}, "either", ()),  # then the place does not matter
-        ({"conferences": ("003", 2013, 40), "conferences_s47": ("003", 2013, 40)}, "s47",
+        # Few conferences beside as many answered enquiries as ever are a fall, not a gap ...
+        ({**FEW, "conferences_s47": ("003", 2013, 40)}, "s47", ()),
+        # ... and a gap where enquiries are few too, or do not say what came of them.
+        ({**FEW, "enquiries": ("003", 2013, 90), "answered": ("003", 2013, 90.0)}, "either",
          ("own_rate",)),
+        ({**FEW, "answered": ("003", 2013, np.nan)}, "either", ("own_rate",)),
     ],
 )  # fmt: skip
 def test_a_return_is_judged_by_the_declared_rule(
@@ -420,6 +428,19 @@ def test_budgets_bound_as_a_linear_programme_does(gaps: pd.DataFrame) -> None:
         assert (found.capped_low, found.capped_high) == pytest.approx(ends, abs=1e-9)
     wide = worst_case(gaps, ["stratum"], origin="origin", budgets=dict.fromkeys(las, 1e6))
     assert (wide.capped_low, wide.capped_high) == pytest.approx((wide.low, wide.high), abs=1e-10)
+
+
+def test_a_budget_counts_what_a_return_leaves_open() -> None:
+    rules = load_study().completeness
+    gap = judge(_returns(answered=("002", 2015, 200.0)), rules, source="s47")
+    # 100 unanswered enquiries of the year; outside the module 4 of its conferences and 6 of the
+    # year before, whose conferences may fall in it.
+    assert budgets(gap, "s47") == {"001": 0.0, "002": 110.0, "003": 0.0}
+    assert budgets(gap, "either") == {"001": 0.0, "002": 100.0, "003": 0.0}
+    silent = judge(_returns(answered=("002", 2015, np.nan)), rules, source="s47")
+    assert budgets(silent, "s47") == dict.fromkeys(("001", "002", "003"), 0.0)  # none fails
+    thin = judge(_returns(**FEW, answered=("003", 2013, np.nan)), rules, source="either")
+    assert budgets(thin, "either") is None
 
 
 def test_the_estimate_is_a_sum_of_outcomes(design: pd.DataFrame) -> None:

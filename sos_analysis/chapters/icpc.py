@@ -185,8 +185,9 @@ class _Conferences(ConferenceExhibits):
             f"{{{p}.rule.enquiries_answered}} say what came of them, if at least "
             f"{{{p}.rule.recorded_in_section47}} of conferences dated anywhere are dated in the "
             "section 47 module (for the original's definition, which reads no other), and if there "
-            f"are at least {{{p}.rule.own_rate}} of the conferences that the authority's other "
-            "years lead to expect. The rule was declared before any estimate. "
+            f"are at least {{{p}.rule.own_rate}} of the conferences, or of the enquiries that say "
+            "why there were fewer, that the authority's other years lead to expect. The rule was "
+            "declared before any estimate. "
         )
         if self.missing.bounds is None:
             return rule + f"None of {{{p}.returns.all}} fails it."

@@ -39,7 +39,8 @@ ASKED = {
         "module_share",
     ),
     "own_rate": (
-        "Conferences per referral, per 100 of what the authority's other years lead to expect",
+        "Conferences (or enquiries, if these say what came of them) per referral, per 100 of what "
+        "the authority's other years lead to expect",
         "own_ratio",
     ),
 }

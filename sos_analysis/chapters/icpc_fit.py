@@ -18,6 +18,7 @@ from sos_analysis.comparison.complete import (
     with_origin,
 )
 from sos_analysis.errors import RecordsError
+from sos_analysis.records.completeness import FAIL, judge
 from sos_analysis.workspace import conference_returns, la_years
 
 if TYPE_CHECKING:
@@ -80,8 +81,6 @@ def incomplete(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> In
     ------
     RecordsError : the extract's records cannot be read.
     """
-    from sos_analysis.records.completeness import judge
-
     source = study.outcome(OUTCOME).definitions[found.definition]["source"]
     returns = conference_returns(study, chosen["extract"])
     returns = returns[returns["la"].isin(study.sample(OUTCOME))].reset_index(drop=True)
@@ -98,7 +97,7 @@ def incomplete(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> In
         complete=complete,
         lost=lost,
         weighted=weighted,
-        bounds=_bounds(marked, judged, covariates),
+        bounds=_bounds(marked, judged, covariates, source),
         notes=tuple(notes),
     )
 
@@ -159,26 +158,33 @@ def _complete(
     return estimate, weighted, len(found.sample.groups) - len(sample.groups)
 
 
-def _bounds(marked: MatchedSample, judged: pd.DataFrame, covariates: list[str]) -> Bounds | None:
+def _bounds(
+    marked: MatchedSample, judged: pd.DataFrame, covariates: list[str], source: str
+) -> Bounds | None:
     from sos_analysis.estimation.incomplete import worst_case
 
     if not (marked.frame[ORIGIN].astype(str) != "").any():
         return None
-    return worst_case(marked.frame, covariates, origin=ORIGIN, budgets=_budgets(judged))
+    return worst_case(marked.frame, covariates, origin=ORIGIN, budgets=budgets(judged, source))
 
 
-def _budgets(judged: pd.DataFrame) -> dict[str, float] | None:
+def budgets(judged: pd.DataFrame, source: str) -> dict[str, float] | None:
     """Most conferences each authority's incomplete returns can lack: its unanswered enquiries.
 
     Those of the year before an incomplete one count too, because a conference in April can follow
-    an enquiry in March. None where enquiries of an incomplete return do not say.
+    an enquiry in March. Where conferences are read from the section 47 module alone, those dated
+    elsewhere may be missing there as well. None where enquiries of an incomplete return do not say,
+    or where it is thin throughout: then nothing in it tells how much is missing.
     """
     rows = judged.sort_values(["la", "year"])
     failed = ~rows["complete"].to_numpy(bool)
     la = rows["la"].to_numpy()
     next_failed = np.r_[failed[1:] & (la[1:] == la[:-1]), False]
     counted = rows[failed | next_failed]
-    if counted["unanswered"].isna().any():
+    if counted["unanswered"].isna().any() or (rows["own_rate"] == FAIL).any():
         return None
-    total = counted.groupby("la")["unanswered"].sum()
+    most = counted["unanswered"]
+    if source == "s47":
+        most = most + counted["conferences"] - counted["conferences_s47"]
+    total = most.groupby(counted["la"]).sum()
     return {str(name): float(total.get(name, 0.0)) for name in rows["la"].unique()}

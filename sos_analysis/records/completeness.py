@@ -2,9 +2,9 @@
 
 Three looks, none of which needs another source: whether section 47 enquiries say what came of
 them; whether conferences dated anywhere are dated in the section 47 module; whether an authority
-holds fewer conferences per referral than in its own other years, net of what all share. Counts are
-made in the engine, one row an authority and fiscal year; the study file says what is complete
-enough.
+holds fewer conferences, and fewer enquiries, per referral than in its own other years, net of what
+all share. Counts are made in the engine, one row an authority and fiscal year; the study file says
+what is complete enough.
 """
 
 from __future__ import annotations
@@ -117,12 +117,18 @@ def judge(returns: pd.DataFrame, rules: CompletenessRules, *, source: str) -> pd
     """
     made = returns.copy()
     enquiries, conferences = made["enquiries"].to_numpy(float), made["conferences"].to_numpy(float)
-    usual = _usual_rate(made)
-    expected = usual * made["referrals"].to_numpy(float)
+    expected, expected_enquiries = (
+        _usual_rate(made, name) * made["referrals"].to_numpy(float)
+        for name in ("conferences", "enquiries")
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         made["answered_share"] = made["answered"].to_numpy(float) / enquiries
         made["module_share"] = made["conferences_s47"].to_numpy(float) / conferences
-        made["own_ratio"] = conferences / expected
+        ratio, of_enquiries = conferences / expected, enquiries / expected_enquiries
+    # Few conferences beside the usual number of enquiries that say why is a fall, not a gap: then
+    # the ratio of enquiries stands in, so that the rule hardly selects on the outcome.
+    explained = np.isfinite(made["answered_share"]) & (enquiries >= rules.fewest)
+    made["own_ratio"] = np.where(explained, np.fmax(ratio, of_enquiries), ratio)
     made["unanswered"] = enquiries - made["answered"].to_numpy(float)
     looks = (
         (made["answered_share"], enquiries, rules.enquiries_answered),
@@ -141,13 +147,13 @@ def judge(returns: pd.DataFrame, rules: CompletenessRules, *, source: str) -> pd
     return made
 
 
-def _usual_rate(returns: pd.DataFrame) -> Any:
-    """Conferences per referral to expect: all authorities' rate, times its own usual ratio.
+def _usual_rate(returns: pd.DataFrame, counted: str) -> Any:
+    """What to expect for each referral: all authorities' rate, times the usual ratio to it.
 
     The ratio to all authorities' rate is the median over the authority's other years, so that a
     movement all share is nobody's gap.
     """
-    held, made = returns["conferences"].to_numpy(float), returns["referrals"].to_numpy(float)
+    held, made = returns[counted].to_numpy(float), returns["referrals"].to_numpy(float)
     year, la = returns["year"].to_numpy(), returns["la"].to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         common = np.array([held[year == y].sum() / made[year == y].sum() for y in year])

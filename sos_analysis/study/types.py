@@ -146,9 +146,10 @@ class CompletenessRules:
 
     ``enquiries_answered`` is the smallest share of section 47 enquiries with a conference or
     marked as needing none; ``recorded_in_section47`` the smallest share of conferences dated in
-    that module; ``own_rate`` the smallest ratio of conferences per referral to what the
-    authority's other years, and the movement of all authorities, lead to expect. 0 leaves a rule
-    out. A rule with fewer than ``fewest`` cases behind it is not judged.
+    that module; ``own_rate`` the smallest ratio of conferences per referral (or of enquiries,
+    where they say what came of them) to what the authority's other years, and the movement of all
+    authorities, lead to expect. 0 leaves a rule out. A rule with fewer than ``fewest`` cases
+    behind it is not judged.
     """
 
     enquiries_answered: float
