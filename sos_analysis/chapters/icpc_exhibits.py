@@ -47,6 +47,9 @@ ASKED = {
 SPECIFICATIONS = {"preferred": "Preferred", "original": "Original's"}
 
 
+_WITH_SAMPLING = "range and CRV3"
+
+
 class ConferenceExhibits(_Chapter):
     """A question's chapter with the tables and the chart that conferences add."""
 
@@ -214,7 +217,7 @@ class ConferenceExhibits(_Chapter):
                 rows.append((label, "range", b.recorded, ends, n))
             rows.append(("Range: anything may be missing", "range", b.recorded, (b.low, b.high), n))
             label = "Range: the same, with sampling error"
-            rows.append((label, "range and CRV3", b.recorded, b.ci, n))
+            rows.append((label, _WITH_SAMPLING, b.recorded, b.ci, n))
         return [
             _known(
                 {
@@ -244,7 +247,7 @@ class ConferenceExhibits(_Chapter):
             estimates=("value", "low", "high"),
             residual_dof_column="dof",
             title=f"What incomplete returns could do to the estimate, {self.unit}",
-            caption="Preferred specification. The first three rows have 95% intervals. A range "
+            caption="Preferred specification. Rows that name a method of inference have 95% intervals. A range "
             "holds every value the estimate could take, whatever happened in the cases of "
             "incomplete returns that have no conference recorded; its difference is the one as "
             "recorded.",
@@ -254,7 +257,11 @@ class ConferenceExhibits(_Chapter):
         """The variants as a chart."""
         return safe_figure(
             "estimates",
-            [{k: row[k] for k in ("label", "value", "low", "high")} for row in self.variants()],
+            [
+                {k: row[k] for k in ("label", "value", "low", "high")}
+                for row in self.variants()
+                if row["method"] != _WITH_SAMPLING  # so wide that the others would be dots
+            ],
             title=self._example() + self._moved(),
             subtitle=f"{self.place}. Difference in {self.words.noun}, {self.unit}: 95% intervals, "
             "and ranges of what missing records allow",
