@@ -247,7 +247,8 @@ class ConferenceExhibits(_Chapter):
             estimates=("value", "low", "high"),
             residual_dof_column="dof",
             title=f"What incomplete returns could do to the estimate, {self.unit}",
-            caption="Preferred specification. Rows that name a method of inference have 95% intervals. A range "
+            caption="Preferred specification. Rows that name a method of inference have 95% "
+            "intervals. A range "
             "holds every value the estimate could take, whatever happened in the cases of "
             "incomplete returns that have no conference recorded; its difference is the one as "
             "recorded.",
