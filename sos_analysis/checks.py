@@ -274,6 +274,70 @@ def completeness(share: float, what: str = "authority returns") -> CheckResult:
     )
 
 
+def complete_returns(
+    share: float, pilots: float, comparators: float, what: str = "conferences"
+) -> CheckResult:
+    """Are authorities' yearly returns complete enough, and as much so in pilots as elsewhere?
+
+    Parameters
+    ----------
+    share : float
+        Share of authority-years that pass the rule declared beforehand, 0 to 1.
+    pilots, comparators : float
+        Change of the share of cases that rest on complete returns, before to after, in percentage
+        points.
+
+    Notes
+    -----
+    Domain rule: at least 95 per cent complete, and a gap between the two changes of at most 5
+    points, because a loss that both sides share before and after does not move the difference.
+    """
+    share = _probability(share, "complete_returns share")
+    gap = float(pilots) - float(comparators)
+    enough, even = share >= COMPLETE_SHARE, abs(gap) <= DENOMINATOR_POINTS
+    if enough and even:
+        tail = "so gaps in the returns are unlikely to explain the result."
+    elif even:
+        tail = "so much is missing, though about as much in pilots as in comparators."
+    else:
+        tail = "so missing returns may have shaped the result."
+    return CheckResult(
+        "completeness",
+        "Are the returns complete?",
+        "pass" if enough and even else "fail",
+        f"By the rule declared beforehand, {number(100 * share, 1)}% of authorities' yearly "
+        f"returns of {what} are complete enough; the share of cases behind them changed by "
+        f"{quantity(pilots, 'percentage points', 1)} in pilots and "
+        f"{quantity(comparators, 'percentage points', 1)} in comparators, {tail}",
+        {"share": share, "pilots": pilots, "comparators": comparators, "gap": gap},
+    )
+
+
+def bounds_width(low: float, high: float, mid: float, unit: str, decimals: int = 1) -> CheckResult:
+    """How far could missing outcomes alone move the estimate (worst-case bounds)?
+
+    Passes where the range is no wider than the minimum important difference: then what is missing
+    cannot make a difference worth knowing (domain rule).
+    """
+    if not (finite(low) and finite(high)) or low > high:
+        raise SosError(f"bounds_width: the bounds run from {low} to {high}; give finite ends")
+    if not mid > 0:
+        raise SosError(f"bounds_width: mid is {mid}; it must be above zero")
+    narrow = high - low <= mid
+    size = "no more" if narrow else "more"
+    tail = "" if narrow else ", so the answer leans on the records that are there"
+    return CheckResult(
+        "bounds_width",
+        "How much could missing records change?",
+        "pass" if narrow else "fail",
+        f"Whatever happened in the missing records, the estimate lies within "
+        f"{interval(low, high, decimals)} {unit}, a range of "
+        f"{number(high - low, decimals)}: {size} than the smallest difference called important "
+        f"({number(mid, decimals)}){tail}.",
+        {"low": low, "high": high, "width": high - low, "mid": mid},
+    )
+
+
 def small_cells(suppressed: int, cells: int) -> CheckResult:
     """How much of what is shown was hidden to protect children."""
     if not 0 <= suppressed <= cells:

@@ -122,8 +122,10 @@ _COMPANION = {
 }
 
 
-def _question(name: str, title: str, question: str, *outcomes: str) -> tuple[str, ChapterSpec]:
-    return name, ChapterSpec(name, title, question, outcomes, "question", _QUESTION)
+def _question(
+    name: str, title: str, question: str, *outcomes: str, room: str = "question"
+) -> tuple[str, ChapterSpec]:
+    return name, ChapterSpec(name, title, question, outcomes, room, _QUESTION)
 
 
 CHAPTERS: Mapping[str, ChapterSpec] = dict(
@@ -161,6 +163,7 @@ CHAPTERS: Mapping[str, ChapterSpec] = dict(
             "Does Signs of Safety change how often a referral leads to an initial child protection "
             "conference?",
             "icpc",
+            room="icpc",
         ),
         (
             "robustness",
@@ -269,17 +272,9 @@ def _spec(name: str) -> ChapterSpec:
 
 
 def _room(spec: ChapterSpec) -> Any:
-    if spec.room == "public":
-        from sos_analysis.chapters import public
+    from importlib import import_module
 
-        return public
-    if spec.room == "robustness":
-        from sos_analysis.chapters import robustness
-
-        return robustness
-    from sos_analysis.chapters import question
-
-    return question
+    return import_module(f"{__name__}.{spec.room}")
 
 
 def stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:

@@ -50,15 +50,17 @@ def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
-    """The chapter of one research question."""
+def compute(
+    spec: ChapterSpec, chosen: Mapping[str, Any], page: type[_Chapter] | None = None
+) -> ChapterResult:
+    """The chapter of one research question; `page` for one with sections of its own."""
     study = load_study(chosen["study"])
     outcome = study.outcome(spec.outcomes[0])
     fits = {
         d: fit(study, outcome.name, d, chosen, with_threats=d == chosen["definition"])
         for d in DEFINITIONS
     }
-    return _Chapter(spec, chosen, study, outcome, fits).result()
+    return (page or _Chapter)(spec, chosen, study, outcome, fits).result()
 
 
 class _Chapter(Exhibits):
