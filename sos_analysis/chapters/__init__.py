@@ -61,6 +61,19 @@ _QUESTION = {
     "seed": _SEED,
     "public_data": _PUBLIC,
 }
+_SECONDARY = {k: v for k, v in _QUESTION.items() if k != "public_data"}
+_SHARES = {
+    "same_share": Parameter(
+        float, 1.0, "exposure of comparators with the same model; a pilot's is one"
+    ),
+    "partial_share": Parameter(float, 0.5, "exposure of comparators with parts of it"),
+    "counts_from_year": Parameter(
+        int,
+        0,
+        "first year, by its end, of comparators' use; 0: from embedding",
+        (0, *range(2009, 2020)),
+    ),
+}
 _COMPANION = {
     "public_data": _PUBLIC,
     "first_year": Parameter(
@@ -77,6 +90,17 @@ _COMPANION = {
 
 def _question(name: str, title: str, question: str, *outcomes: str) -> tuple[str, ChapterSpec]:
     return name, ChapterSpec(name, title, question, outcomes, "question", _QUESTION)
+
+
+def _secondary(
+    name: str,
+    title: str,
+    question: str,
+    room: str,
+    more: Mapping[str, Parameter] | None = None,
+) -> tuple[str, ChapterSpec]:
+    outcomes = ("duration", "rereferral", "escalation", "kinship", "icpc")
+    return name, ChapterSpec(name, title, question, outcomes, room, {**_SECONDARY, **(more or {})})
 
 
 CHAPTERS: Mapping[str, ChapterSpec] = dict(
@@ -114,6 +138,25 @@ CHAPTERS: Mapping[str, ChapterSpec] = dict(
             "Does Signs of Safety change how often a referral leads to an initial child protection "
             "conference?",
             "icpc",
+        ),
+        _secondary(
+            "subgroup_ofsted_rating",
+            "By Ofsted rating",
+            "Does the effect differ between authorities that Ofsted had rated better or worse?",
+            "by_rating",
+        ),
+        _secondary(
+            "subgroup_embeddedness",
+            "By how well it was embedded",
+            "Does the effect differ with how well the approach was embedded and delivered?",
+            "by_embeddedness",
+        ),
+        _secondary(
+            "comparator_practice_models",
+            "Similar practice models elsewhere",
+            "Does the effect change once comparators' use of similar models is allowed for?",
+            "practice_models",
+            _SHARES,
         ),
         (
             "public_statistics",
@@ -211,13 +254,10 @@ def _spec(name: str) -> ChapterSpec:
 
 
 def _room(spec: ChapterSpec) -> Any:
-    if spec.room == "public":
-        from sos_analysis.chapters import public
+    from sos_analysis.chapters import by_embeddedness, by_rating, practice_models, public, question
 
-        return public
-    from sos_analysis.chapters import question
-
-    return question
+    rooms = (question, by_rating, by_embeddedness, practice_models, public)
+    return next(room for room in rooms if room.__name__.endswith(f".{spec.room}"))
 
 
 def _stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:

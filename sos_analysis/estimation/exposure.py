@@ -18,8 +18,9 @@ import numpy as np
 
 from .did import preferred_grams
 from .estimate import Interval
-from .frames import CellTable, Floats, FrameError, cell_table
-from .grams import crv3, fit
+from .frames import COLLINEAR, CellTable, Floats, FrameError, cell_table
+from .grams import Grams, crv3, fit
+from .heterogeneity import recombined
 from .inference import t_test
 from .inversion import InferenceResult, report
 from .permutation import Series, slot_design, slot_inversion
@@ -35,35 +36,42 @@ class ExposureEstimate:
 
     Attributes
     ----------
+    strength : float
+        What the shares were multiplied with; 0 is the usual estimate, which ignores them.
     att, se_crv3 : float
         Coefficient on exposure in the regression on cells; CRV3.
     test : InferenceResult or None
         Slot permutation, every series losing tau times its own exposure (matched designs).
     p_crv3, ci_crv3
         CRV3 with t(treated - 1).
-    naive : float
-        Coefficient on treated x post in the same rows.
     kept : float
-        Share of a full effect that `naive` keeps if the model holds; so `kept * att` is what it
-        predicts for `naive`.
-    use, use_ci, users
-        Coefficient on the comparison clusters' exposure when it has one of its own (the model says
-        it equals `att`), its interval by CRV3 with t(users - 1), and the clusters that have any.
-        NaN where no group has comparison clusters with different exposure.
+        Share of a full effect that the usual estimate keeps if the model holds, so `kept * att` is
+        what it predicts for the usual estimate.
     mde : float
+        Minimum detectable effect at 80 % power.
     """
 
+    strength: float
     att: float
     se_crv3: float
     test: InferenceResult | None
     p_crv3: float
     ci_crv3: Interval
-    naive: float
     kept: float
-    use: float
-    use_ci: Interval
-    users: int
     mde: float
+
+
+@dataclass(frozen=True)
+class UseEstimate:
+    """The coefficient on comparison clusters' exposure when it has one of its own.
+
+    The exposure model says that it equals the effect. `ci` by CRV3 with t(users - 1), `users` the
+    clusters that have any; NaN where no group has comparison clusters that differ in it.
+    """
+
+    estimate: float
+    ci: Interval
+    users: int
 
 
 def exposure_model(
@@ -71,13 +79,14 @@ def exposure_model(
     share: Mapping[str, float],
     covariates: Sequence[str] = (),
     *,
+    strengths: Sequence[float] = (1.0,),
     series: Series | None = None,
     counts_from_year: int | None = None,
     period: str = "event_time",
     draws: int = 9999,
     seed: int,
     level: float = 0.95,
-) -> ExposureEstimate:
+) -> tuple[tuple[ExposureEstimate, ...], UseEstimate]:
     """The preferred specification with exposure in the place of treated x post.
 
     Parameters
@@ -86,6 +95,8 @@ def exposure_model(
         Cell rows, see `frames.cell_table`.
     share : mapping of comparison cluster to number from 0 to 1
         Its exposure where it counts; 0 for those left out.
+    strengths : sequence of float
+        What to multiply all shares with, from 0 to 1: an estimate for each.
     series : Series, optional
         Of a matched design, for the slot permutation.
     counts_from_year : int, optional
@@ -96,70 +107,76 @@ def exposure_model(
     Raises
     ------
     FrameError
-        A share outside 0 to 1, or an exposure that is the same for treated and comparison clusters
-        in every group, so that no effect is identified.
+        A share or strength outside 0 to 1, or an exposure that is the same for treated and
+        comparison clusters in every group, so that no effect is identified.
     """
+    for what, value in [*share.items(), *(("all, strength", s) for s in strengths)]:
+        if not 0 <= value <= 1:
+            raise FrameError(f"the exposure of {what} is {value}; it must lie between 0 and 1")
     table = cell_table(frame, covariates, period=period)
-    wrong = {la: s for la, s in share.items() if not 0 <= s <= 1}
-    if wrong:
-        la, value = next(iter(wrong.items()))
-        raise FrameError(f"the exposure of cluster {la!r} is {value}; it must lie between 0 and 1")
     by_la = np.array([float(share.get(la, 0.0)) for la in table.las])
-    when = table.post if counts_from_year is None else (table.year >= counts_from_year) * 1.0
+    when = table.post
+    if counts_from_year is not None:
+        when = (table.year >= counts_from_year).astype(np.float64)
     used = (1 - table.treated) * by_la[table.la] * when
-    exposed = table.exposure + used
-    grams = preferred_grams(table, effects=(["exposure"], exposed[:, None]))
-    att, se = float(fit(grams).beta[0]), float(np.sqrt(crv3(grams)[0, 0]))
-    m = len({table.las[i] for i in np.unique(table.la[table.exposure > 0])})
-    p, ci = t_test(att, se, m - 1, level)
-    users = len(np.unique(table.la[used > 0]))
-    use, use_ci = _own_coefficient(table, used, users, level)
-    test = None
-    if series is not None:
-        test = _permuted(table, series, share, when, draws=draws, seed=seed, level=level)
-    of_exposure = replace(table, y_sum=exposed * table.n)
-    return ExposureEstimate(
-        att=att,
-        se_crv3=se,
-        test=test,
-        p_crv3=p,
-        ci_crv3=ci,
-        naive=float(fit(preferred_grams(table)).beta[0]),
-        kept=float(fit(preferred_grams(of_exposure)).beta[0]),
-        use=use,
-        use_ci=use_ci,
-        users=users,
-        mde=mde(se, m - 1).effect,
+    users, m = len(np.unique(table.la[used > 0])), len(table.treated_las)
+    grams = preferred_grams(
+        table, effects=(["effect", "use"], np.stack([table.exposure, used], axis=1))
     )
+    if grams.names[:2] == ("effect", "use"):
+        total = grams.xx.sum(axis=0)
+        others = np.r_[0, 2 : len(total)]
+        hidden = float(np.linalg.solve(total[np.ix_(others, others)], total[others, 1])[0])
+        use = _use(grams, users, level)
+    else:
+        # Use is treated x post again, but for its size (the same in every group), or absent.
+        of_use = replace(table, y_sum=used * table.n)
+        hidden = float(fit(preferred_grams(of_use)).beta[0])
+        use = UseEstimate(float("nan"), (float("nan"), float("nan")), users)
+    made = []
+    for strength in strengths:
+        kept = 1 + strength * hidden
+        if kept < COLLINEAR:
+            raise FrameError(
+                "treated and comparison clusters are exposed alike in every group, so no effect is "
+                "identified; count less of the comparison clusters' use, or leave some out"
+            )
+        att, se = _on_exposure(grams, strength, kept)
+        p, ci = t_test(att, se, m - 1, level)
+        test = None
+        if series is not None:
+            test = _permuted(
+                table, series, strength * by_la, when, draws=draws, seed=seed, level=level
+            )
+        made.append(ExposureEstimate(strength, att, se, test, p, ci, kept, mde(se, m - 1).effect))
+    return tuple(made), use
 
 
-def _own_coefficient(
-    table: CellTable, used: Floats, users: int, level: float
-) -> tuple[float, Interval]:
-    unknown = float("nan"), (float("nan"), float("nan"))
-    if users < 2:
-        return unknown
-    columns = np.stack([table.exposure, used], axis=1)
-    grams = preferred_grams(table, effects=(["effect", "use"], columns))
-    if tuple(grams.names[:2]) != ("effect", "use"):
-        return unknown
+def _on_exposure(grams: Grams, strength: float, kept: float) -> tuple[float, float]:
+    """Coefficient on treated x post + strength x use, and its CRV3 standard error."""
+    if grams.names[:2] == ("effect", "use"):
+        turned = recombined(grams, np.array([[1.0], [strength]]), ("exposure",))
+        return float(fit(turned).beta[0]), float(np.sqrt(crv3(turned)[0, 0]))
+    return float(fit(grams).beta[0]) / kept, float(np.sqrt(crv3(grams)[0, 0])) / kept
+
+
+def _use(grams: Grams, users: int, level: float) -> UseEstimate:
     use, se = float(fit(grams).beta[1]), float(np.sqrt(crv3(grams, 2)[1, 1]))
-    return use, t_test(use, se, users - 1, level)[1]
+    return UseEstimate(use, t_test(use, se, users - 1, level)[1], users)
 
 
 def _permuted(
     table: CellTable,
     series: Series,
-    share: Mapping[str, float],
+    by_la: Floats,
     when: Floats,
     *,
     draws: int,
     seed: int,
     level: float,
 ) -> InferenceResult:
-    """Slot permutation of the coefficient on exposure."""
+    """Slot permutation of the coefficient on exposure; `by_la` in the order of the table."""
     design = slot_design(table, series)
-    by_role = np.array([float(share.get(la, 0.0)) for la in design.las])
     # The part of each group and period that counts, by its individuals, whoever they are.
     keys = np.stack([table.group, table.period], axis=1)
     number = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
@@ -167,7 +184,7 @@ def _permuted(
     rows = part[design.group_period]
     window = np.zeros(design.y.shape[1])
     window[design.window] = rows
-    x = design.treated * design.post + (1 - design.treated) * by_role[design.role] * rows
-    under = replace(design, exposure=design.exposure + by_role[:, None] * window[None, :])
+    x = design.treated * design.post + (1 - design.treated) * by_la[design.role] * rows
+    under = replace(design, exposure=design.exposure + by_la[:, None] * window[None, :])
     inversion = slot_inversion(under, draws=draws, seed=seed, x=x[:, None])
     return report("slot permutation", inversion, level=level)

@@ -5,11 +5,11 @@ y = fixed effects + tau D + s D z. Its slope s is the generalised least squares 
 clusters' own effects on z, weighted by their information; so one small set of numbers, effects and
 information, serves the estimate and its test.
 
-Two tests, declared in this order. *Label permutation*: which treated cluster has which value of z is
-permuted, effects and information staying where they are. It asks only that z was dealt without
+Two tests, declared in this order. *Label permutation*: which treated cluster has which value of z
+is permuted, effects and information staying where they are. It asks only that z was dealt without
 regard to the effects, so effects may differ for other reasons. *Slot permutation* of the
-interaction, as in `permutation`, under one effect for all (estimated under the hypothesis, so it is
-exact only up to that estimate). Both are studentised (Wu and Ding 2021; for a slope DiCiccio and
+interaction, as in `permutation`, under one effect for all (estimated under the hypothesis, so it
+is exact only up to that estimate). Both are studentised (Wu and Ding 2021; for a slope DiCiccio and
 Romano 2017) and both give intervals by inversion.
 """
 
@@ -19,14 +19,14 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .did import preferred_grams
 from .estimate import Interval
 from .frames import CellTable, Floats, FrameError, Ints, cell_table
-from .grams import crv3, fit
+from .grams import Grams, crv3, fit
 from .inference import t_test
 from .inversion import InferenceResult, Inversion, report
 from .permutation import (
@@ -49,16 +49,30 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class ClusterEffects:
-    """Each treated cluster's own effect (m) and their joint information (m x m).
+class TreatedEffects:
+    """Each treated cluster's own effect (m), and what everything here follows from.
 
-    ``(1'Sd) / (1'S1)`` is the pooled effect, S the information: the inverse of the effects' block
-    of (X'WX)^-1, so covariates and shared comparison clusters are allowed for.
+    Attributes
+    ----------
+    table : CellTable
+    las : tuple of str
+    effect : array, m
+    information : array, m x m
+        ``(1'Sd) / (1'S1)`` is the pooled effect of effects d: S is the inverse of their block of
+        (X'WX)^-1, so covariates and shared comparison clusters are allowed for.
+    grams : Grams
+        One column for each treated cluster's exposure, then the others.
     """
 
+    table: CellTable
     las: tuple[str, ...]
     effect: Floats
     information: Floats
+    grams: Grams
+
+    def combined(self, z: Floats, names: Sequence[str]) -> Grams:
+        """Grams of exposure times each column of z (m x q) in the place of the m columns."""
+        return recombined(self.grams, np.asarray(z, dtype=float), names)
 
 
 @dataclass(frozen=True)
@@ -117,24 +131,53 @@ class Moderation:
     mde: float
 
 
-def cluster_effects(table: CellTable) -> ClusterEffects:
+def treated_effects(
+    frame: pd.DataFrame, covariates: Sequence[str] = (), *, period: str = "event_time"
+) -> TreatedEffects:
     """One effect a treated cluster, from one regression (preferred specification).
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Cell rows, see `frames.cell_table`: matched groups, or a panel of one group.
 
     Raises
     ------
-    FrameError : no effect is identified.
+    FrameError : no effect is identified, or the rows cannot be used.
     """
+    table = cell_table(frame, covariates, period=period)
     las = table.treated_las
     own = [table.exposure * (table.la == table.las.index(la)) for la in las]
     grams = preferred_grams(table, effects=(las, np.stack(own, axis=1)))
     m = sum(name in las for name in grams.names)
     found = fit(grams)
-    information = np.linalg.inv(found.bread[:m, :m])
-    return ClusterEffects(tuple(map(str, grams.names[:m])), found.beta[:m], information)
+    information = np.asarray(np.linalg.inv(found.bread[:m, :m]), dtype=np.float64)
+    return TreatedEffects(table, tuple(map(str, grams.names[:m])), found.beta[:m], information,
+                          grams)  # fmt: skip
+
+
+def recombined(grams: Grams, z: Floats, names: Sequence[str]) -> Grams:
+    """Grams in which the first columns are replaced by linear combinations of them.
+
+    Parameters
+    ----------
+    z : array, m x q
+        The first m columns X become X z; the others stay.
+    """
+    m, k = z.shape[0], grams.xx.shape[1]
+    turn = np.zeros((k, z.shape[1] + k - m))
+    turn[:m, : z.shape[1]] = z
+    turn[m:, z.shape[1] :] = np.eye(k - m)
+    return replace(
+        grams,
+        names=(*names, *grams.names[m:]),
+        xx=np.asarray(turn.T @ grams.xx @ turn),
+        xy=np.asarray(grams.xy @ turn),
+    )
 
 
 def label_inversion(
-    effects: ClusterEffects, z: Floats, *, draws: int, seed: int
+    effects: TreatedEffects, z: Floats, *, draws: int, seed: int
 ) -> tuple[Inversion, float]:
     """Label permutation of the slope of effects on z at every hypothesised slope.
 
@@ -249,12 +292,10 @@ def _coefficient(design: SlotDesign, x: Floats) -> Floats:
 
 
 def moderation(
-    frame: pd.DataFrame,
+    effects: TreatedEffects,
     z: Mapping[str, float],
-    covariates: Sequence[str] = (),
     *,
     series: Series | None = None,
-    period: str = "event_time",
     draws: int = 9999,
     seed: int,
     level: float = 0.95,
@@ -263,8 +304,6 @@ def moderation(
 
     Parameters
     ----------
-    frame : DataFrame
-        Cell rows, see `frames.cell_table`.
     z : mapping of treated cluster to number
         0/1 for two groups (the estimate is then their difference), or a dose.
     series : Series, optional
@@ -273,43 +312,33 @@ def moderation(
     Raises
     ------
     FrameError
-        See `label_inversion` and `frames.cell_table`; or a treated cluster has no value.
+        See `label_inversion`; or a treated cluster has no value.
     """
-    table = cell_table(frame, covariates, period=period)
-    effects = cluster_effects(table)
-    lost = [la for la in effects.las if la not in z]
-    if lost:
-        raise FrameError(f"no value of the modifier for the treated cluster(s) {', '.join(lost)}")
-    values = np.array([float(z[la]) for la in effects.las])
+    values = np.array([float(v) for v in _values(effects.las, z, "value of the modifier")])
     inversion, smallest = label_inversion(effects, values, draws=draws, seed=seed)
-    by_la = np.array([float(z.get(la, 0.0)) for la in table.las])[table.la]
-    grams = preferred_grams(
-        table,
-        effects=(["slope", "effect"], np.stack([table.exposure * by_la, table.exposure], axis=1)),
-    )
+    both = np.stack([values, np.ones(len(values))], axis=1)
+    grams = effects.combined(both, ("slope", "effect"))
     se = float(np.sqrt(crv3(grams)[0, 0]))
     slots = None
     if series is not None:
-        interaction = slot_interaction(slot_design(table, series), z, draws=draws, seed=seed)
+        design = slot_design(effects.table, series)
+        interaction = slot_interaction(design, z, draws=draws, seed=seed)
         slots = report("slot permutation of the interaction", interaction, level=level)
-    m = len(values)
     return Moderation(
         estimate=float(fit(grams).beta[0]),
         se_crv3=se,
         labels=report("label permutation", inversion, level=level, smallest_p=smallest),
         slots=slots,
-        treated=m,
-        mde=mde(se, m - 2).effect,
+        treated=len(values),
+        mde=mde(se, len(values) - 2).effect,
     )
 
 
 def group_effects(
-    frame: pd.DataFrame,
+    effects: TreatedEffects,
     labels: Mapping[str, str],
-    covariates: Sequence[str] = (),
     *,
     series: Series | None = None,
-    period: str = "event_time",
     draws: int = 9999,
     seed: int,
     level: float = 0.95,
@@ -331,28 +360,17 @@ def group_effects(
     FrameError
         A treated cluster has no label, or no group is large enough.
     """
-    table = cell_table(frame, covariates, period=period)
-    lost = [la for la in table.treated_las if la not in labels]
-    if lost:
-        raise FrameError(f"no group for the treated cluster(s) {', '.join(lost)}")
-    members: dict[str, list[str]] = {}
-    for la in table.treated_las:
-        members.setdefault(labels[la], []).append(la)
-    names = sorted(members)
-    columns = [
-        table.exposure * np.isin(np.array(table.las, dtype=object), members[name])[table.la]
-        for name in names
-    ]
-    grams = preferred_grams(table, effects=(names, np.stack(columns, axis=1)))
-    kept = [name for name in grams.names if name in members]
-    beta, variance = fit(grams).beta, crv3(grams, len(kept))
+    own = np.array(_values(effects.las, labels, "group"), dtype=object)
+    names = sorted({str(name) for name in own})
+    grams = effects.combined((own[:, None] == np.array(names, dtype=object)[None, :]) * 1.0, names)
+    beta, variance = fit(grams).beta, crv3(grams, len(names))
     made = []
-    for k, name in enumerate(kept):
-        m = len(members[name])
+    for k, name in enumerate(names):
+        members = [la for la, label in zip(effects.las, own, strict=True) if label == name]
+        m = len(members)
         if m < FEWEST:
             continue
-        # Only clusters, dates and weights enter the permutation; covariates are in the series.
-        part = cell_table(_rows_of(frame, members[name], table), period=period)
+        part = _part(effects.table, members)
         test = (
             ri_t(part, draws=draws, seed=seed, level=level)
             if series is None
@@ -360,23 +378,47 @@ def group_effects(
         )
         se = float(np.sqrt(variance[k, k]))
         p, ci = t_test(float(beta[k]), se, m - 1, level)
-        made.append(
-            GroupEffect(name, m, len(part.las), float(beta[k]), se, test, p, ci,
-                        mde(se, m - 1).effect)  # fmt: skip
-        )
+        least = mde(se, m - 1).effect
+        made.append(GroupEffect(name, m, len(part.las), float(beta[k]), se, test, p, ci, least))
     if not made:
         raise FrameError(f"no group has {FEWEST} or more treated clusters")
     return tuple(made)
 
 
-def _rows_of(frame: pd.DataFrame, las: Sequence[str], table: CellTable) -> pd.DataFrame:
-    """Rows of a group of treated clusters: their matched groups, or they and the never treated."""
-    if len(table.groups) > 1:
-        treated = np.isin(np.array(table.las, dtype=object), las)[table.la] & (table.treated > 0)
-        groups = [table.groups[g] for g in np.unique(table.group[treated])]
-        return frame[frame["group"].astype(str).isin(groups)]
-    others = [la for la in table.treated_las if la not in las]
-    return frame[~frame["la"].astype(str).isin(others)]
+def _values(las: Sequence[str], known: Mapping[str, Any], what: str) -> list[Any]:
+    lost = [la for la in las if la not in known]
+    if lost:
+        raise FrameError(f"no {what} for the treated cluster(s) {', '.join(lost)}")
+    return [known[la] for la in las]
+
+
+def _part(table: CellTable, members: Sequence[str]) -> CellTable:
+    """Rows of some treated clusters: their matched groups, or they and the never treated.
+
+    Covariates are left behind where the series already hold them (matched groups).
+    """
+    mine = np.isin(np.array(table.las, dtype=object), members)[table.la]
+    matched = len(table.groups) > 1
+    if matched:
+        rows = np.isin(table.group, np.unique(table.group[mine & (table.treated > 0)]))
+    else:
+        rows = mine | ~np.isin(np.array(table.las, dtype=object), table.treated_las)[table.la]
+    cut = {
+        name: getattr(table, name)[rows]
+        for name in ("period", "year", "treated", "post", "n", "y_sum", "y_sq", "weight", "copies")
+    }
+    la, group = (np.unique(codes[rows], return_inverse=True) for codes in (table.la, table.group))
+    return CellTable(
+        las=tuple(table.las[i] for i in la[0]),
+        groups=tuple(table.groups[i] for i in group[0]),
+        la=la[1].astype(np.int64),
+        group=group[1].astype(np.int64),
+        categories={}
+        if matched
+        else {k: (levels, codes[rows]) for k, (levels, codes) in table.categories.items()},
+        numeric={} if matched else {k: values[rows] for k, values in table.numeric.items()},
+        **cut,
+    )
 
 
 def holm(p: Sequence[float]) -> tuple[float, ...]:
