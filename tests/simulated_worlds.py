@@ -44,16 +44,19 @@ class World:
         effect: np.ndarray,
         *,
         use: np.ndarray | None = None,
+        since: int | None = None,
         shock_sd: float = 0.02,
         rho: float = 0.7,
+        noise: float = 0.45,
     ) -> tuple[pd.DataFrame, SlotSeries]:
         """Cell rows and series of one world.
 
         Parameters
         ----------
         effect : full effect of each cluster's own exposure (L).
-        use : comparators' share of it (L), from the embedding of the group each serves on.
-        shock_sd, rho : AR(1) shocks to a cluster in a year.
+        use, since : comparators' share of it (L), from the embedding of the group each serves on,
+            or from a year (2000 is the first) on.
+        shock_sd, rho : AR(1) shocks to a cluster in a year. noise : SD of an individual's outcome.
         """
         size, years = self.n.shape
         shock = np.zeros((size, years))
@@ -61,8 +64,8 @@ class World:
         for t in range(1, years):
             step = rng.normal(0, shock_sd * np.sqrt(1 - rho**2), size)
             shock[:, t] = rho * shock[:, t - 1] + step
-        noise = rng.normal(0, 0.45 / np.sqrt(self.n))
-        base = rng.normal(0.3, 0.05, (size, 1)) + rng.normal(0, 0.02, (1, years)) + shock + noise
+        chance = rng.normal(0, noise / np.sqrt(self.n))
+        base = rng.normal(0.3, 0.05, (size, 1)) + rng.normal(0, 0.02, (1, years)) + shock + chance
         places = self.places()
         year = np.array([t for _, _, t in places])
         after = np.array([int(t > self.start[g]) for g, _, t in places])
@@ -70,7 +73,8 @@ class World:
         for p, first in enumerate(self.start):
             own[p] = np.where(year < first, 0.0, np.where(year == first, 0.5, 1.0))
         share = np.zeros(size) if use is None else use
-        mean = base[:, year] + effect[:, None] * (own + share[:, None] * after)
+        using = after if since is None else (year + 2000 >= since)
+        mean = base[:, year] + effect[:, None] * (own + share[:, None] * using)
         copies = np.bincount([la for p, pair in self.groups for la in (p, *pair)], minlength=size)
         rows = []
         for s, (g, time, t) in enumerate(places):

@@ -333,7 +333,7 @@ def test_keyboard_focus_is_visible_and_search_works(built_site, served, browser)
 def test_downloads_say_what_they_are(built_site):
     folder = built_site.site / "downloads"
     chapters = sorted(p.name for p in folder.iterdir())
-    assert len(chapters) == 6
+    assert len(chapters) == 9
     for path in folder.rglob("*.csv"):
         origin = json.loads(
             (built_site.root / "results" / f"{path.parent.name}.json").read_text("utf-8")

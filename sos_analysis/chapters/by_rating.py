@@ -312,9 +312,10 @@ class _Rating(Subgroups):
             "with these data."
         )
         if wide:
+            which = "every outcome" if len(wide) == len(splits) else listed(wide)
             text += (
                 " The last column gives what the design could see: for "
-                f"{listed(wide)} only differences larger than the smallest one we call important. "
+                f"{which} only differences larger than the smallest one we call important. "
                 "So a difference that matters may be there and not be seen."
             )
         return text

@@ -400,8 +400,8 @@ class _PracticeModels(Secondary):
             "rule_out": (
                 "A larger effect on counting comparators' use fits with use that hides an effect. "
                 "It does not show that: the estimate then leans on the comparators that use "
-                "little, and chance in those few weighs more. Among comparators of one pilot, those "
-                f"that use a similar model and those that use less moved apart by "
+                "little, and chance in those few weighs more. Among comparators of one pilot, "
+                "those that use a similar model and those that use less moved apart by "
                 f"{{{p}.{name}.use{form(self.claims, f'{p}.{name}.use')}}}. If use worked in full, "
                 "that would be the effect itself; where its interval holds both the effect and "
                 "zero, these data cannot tell." + self.closing()

@@ -18,12 +18,12 @@ import numpy as np
 
 from .did import preferred_grams
 from .estimate import Interval
-from .frames import COLLINEAR, CellTable, Floats, FrameError, cell_table
+from .frames import COLLINEAR, Floats, FrameError, cell_table
 from .grams import Grams, crv3, fit
 from .heterogeneity import recombined
 from .inference import t_test
-from .inversion import InferenceResult, report
-from .permutation import Series, slot_design, slot_inversion
+from .inversion import InferenceResult, Inversion, report
+from .permutation import Series, SlotDesign, slot_design, slot_inversion
 from .power import mde
 
 if TYPE_CHECKING:
@@ -133,6 +133,11 @@ def exposure_model(
         of_use = replace(table, y_sum=used * table.n)
         hidden = float(fit(preferred_grams(of_use)).beta[0])
         use = UseEstimate(float("nan"), (float("nan"), float("nan")), users)
+    design = None if series is None else slot_design(table, series)
+    # The part of each group and period that counts, by its individuals, whoever they are.
+    keys = np.stack([table.group, table.period], axis=1)
+    number = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(number, table.n * when) / np.bincount(number, table.n)
     made = []
     for strength in strengths:
         kept = 1 + strength * hidden
@@ -144,10 +149,9 @@ def exposure_model(
         att, se = _on_exposure(grams, strength, kept)
         p, ci = t_test(att, se, m - 1, level)
         test = None
-        if series is not None:
-            test = _permuted(
-                table, series, strength * by_la, when, draws=draws, seed=seed, level=level
-            )
+        if design is not None:
+            inversion = _permuted(design, strength * by_la, counts, draws=draws, seed=seed)
+            test = report("slot permutation", inversion, level=level)
         made.append(ExposureEstimate(strength, att, se, test, p, ci, kept, mde(se, m - 1).effect))
     return tuple(made), use
 
@@ -166,25 +170,20 @@ def _use(grams: Grams, users: int, level: float) -> UseEstimate:
 
 
 def _permuted(
-    table: CellTable,
-    series: Series,
-    by_la: Floats,
-    when: Floats,
-    *,
-    draws: int,
-    seed: int,
-    level: float,
-) -> InferenceResult:
-    """Slot permutation of the coefficient on exposure; `by_la` in the order of the table."""
-    design = slot_design(table, series)
-    # The part of each group and period that counts, by its individuals, whoever they are.
-    keys = np.stack([table.group, table.period], axis=1)
-    number = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
-    part = np.bincount(number, table.n * when) / np.bincount(number, table.n)
-    rows = part[design.group_period]
+    design: SlotDesign, by_role: Floats, counts: Floats, *, draws: int, seed: int
+) -> Inversion:
+    """Slot permutation of the coefficient on exposure.
+
+    Parameters
+    ----------
+    by_role : array, R
+        Share of each role's cluster.
+    counts : array
+        Part of each group and period in which shares count, in the design's numbering.
+    """
+    rows = counts[design.group_period]
     window = np.zeros(design.y.shape[1])
     window[design.window] = rows
-    x = design.treated * design.post + (1 - design.treated) * by_la[design.role] * rows
-    under = replace(design, exposure=design.exposure + by_la[:, None] * window[None, :])
-    inversion = slot_inversion(under, draws=draws, seed=seed, x=x[:, None])
-    return report("slot permutation", inversion, level=level)
+    x = design.treated * design.post + (1 - design.treated) * by_role[design.role] * rows
+    under = replace(design, exposure=design.exposure + by_role[:, None] * window[None, :])
+    return slot_inversion(under, draws=draws, seed=seed, x=x[:, None])
