@@ -25,6 +25,7 @@ from sos_analysis.estimation.heterogeneity import (
     holm,
     label_inversion,
     moderation,
+    slope,
     slot_interaction,
     treated_effects,
 )
@@ -69,12 +70,17 @@ def test_one_set_of_effects_gives_every_regression() -> None:
 
     z = dict(zip(w.las, score, strict=False))
     by_row = frame["la"].map(z).fillna(0).to_numpy(float)
-    slope = moderation(found, z, series=series, draws=99, seed=1)
-    assert slope.estimate == pytest.approx(_explicit(frame, d * by_row, d)[0], abs=1e-9)
-    assert slope.labels.estimate == pytest.approx(slope.estimate, abs=1e-9)
-    assert slope.slots is not None
+    made = moderation(found, z, series=series, draws=99, seed=1)
+    assert made.estimate == pytest.approx(_explicit(frame, d * by_row, d)[0], abs=1e-9)
+    assert made.labels.estimate == pytest.approx(made.estimate, abs=1e-9)
+    without = frame[frame["group"] != "P3"]
+    mine = by_row[frame["group"] != "P3"]
+    d_left = (without["treated"] * without["post"]).to_numpy(float)
+    left = slope(found, z, without=(w.las[3],))
+    assert left == pytest.approx(_explicit(without, d_left * mine, d_left)[0], abs=1e-9)
+    assert made.slots is not None
     # On cells without covariates, slots hold all there is.
-    assert slope.slots.estimate == pytest.approx(slope.estimate, abs=1e-9)
+    assert made.slots.estimate == pytest.approx(made.estimate, abs=1e-9)
 
     labels = {la: "high" if s > np.median(score) else "low" for la, s in z.items()}
     high, low = group_effects(found, labels, series=series, draws=99, seed=1)

@@ -11,6 +11,7 @@ from statistics import median
 
 import numpy as np
 import pytest
+from test_chapters import _restricted
 
 from sos_analysis.chapters import CHAPTERS, chapter, secondary
 from sos_analysis.errors import ParameterError, StudyError
@@ -149,9 +150,9 @@ def test_practice_models_are_left_out_and_modelled(ran: Callable[[str], ChapterR
         assert result.claim(f"models.comparators_{model}").value == models.count(model)
     keeps = sum(
         any(study.authority(la).practice_model == "none" for la in group.comparators)
-        for group in study.groups("kinship")
+        for group in study.groups("duration")
     )
-    assert result.claim("models.kinship.without_any.pilots").value == keeps
+    assert result.claim("models.duration.without_any.pilots").value == keeps
     table = result.tables["estimates"]
     hidden = [
         value
@@ -219,12 +220,7 @@ def test_planted_use_in_comparators_shows_on_the_page(
 def test_restricted_records_are_not_called_made_up(
     study_extract: Path, tmp_path: Path, name: str
 ) -> None:
-    text = load_study().path.read_text("utf-8")
-    text = text.replace('origin = "synthetic"', 'origin = "restricted"', 1)
-    text = re.sub(r"^\[(truth|synthetic)[^\]]*\]\n[^\[]*", "", text, flags=re.MULTILINE)
-    path = tmp_path / "restricted.toml"
-    path.write_text(text, encoding="utf-8")
-    result = chapter(name, study=str(path), extract=str(study_extract), draws=99)
+    result = chapter(name, study=str(_restricted(tmp_path)), extract=str(study_extract), draws=99)
     said = " ".join(result.say(key).text for key in result.prose)
     said += "".join(f.title + f.subtitle + f.source for f in result.figures.values())
     said += "".join(t.caption + t.source for t in result.tables.values())

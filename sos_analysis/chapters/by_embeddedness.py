@@ -141,7 +141,7 @@ class _Embeddedness(Subgroups):
                     {n: (m.labels.p, m.slots.p) for n, m in slopes.items() if m.slots is not None}
                 )
             ),
-            *self._slope_recovery(slopes, splits),
+            *self._kinship_checks(slopes, splits),
         ]
         tables = {
             "slopes": self._slopes_table(slopes, splits, adjusted),
@@ -157,19 +157,21 @@ class _Embeddedness(Subgroups):
             self._prose(slopes, splits, adjusted),
         )
 
-    def _slope_recovery(
+    def _kinship_checks(
         self, slopes: Mapping[str, Moderation], splits: Mapping[str, Split]
     ) -> list[CheckResult]:
         if "kinship" not in slopes:
             return []
 
-        of, ends = splits["kinship"].of, slopes["kinship"].labels.ci
-        true = self.true_slope(splits["kinship"], self.score)
+        split, ends = splits["kinship"], slopes["kinship"].labels.ci
+        steady = self.hangs_on_one(split, self.score, ends, TENTH)
+        true = self.true_slope(split, self.score)
         if true is None or not all(map(math.isfinite, ends)):
-            return []
-        scale = of.outcome.scale * TENTH
-        low, high = (end * scale for end in ends)
-        return [covers_truth(low, high, true * scale, of.outcome.unit, PLACES)]
+            return steady
+        outcome = split.of.outcome
+        low, high = (end * outcome.scale * TENTH for end in ends)
+        planted = true * outcome.scale * TENTH
+        return [*steady, covers_truth(low, high, planted, outcome.unit, PLACES)]
 
     def _figure(
         self,

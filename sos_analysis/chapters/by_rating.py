@@ -139,6 +139,12 @@ class _Rating(Subgroups):
             {"moved": moved, "pilots": len(self.study.pilots)},
         )
 
+    def _one_out(self, splits: Mapping[str, Split]) -> list[CheckResult]:
+        split = splits.get("kinship")
+        if split is None:
+            return []
+        return self.hangs_on_one(split, self.in_second, split.difference.labels.ci)
+
     def result(self) -> ChapterResult:
         """Everything together."""
         splits = self.splits()
@@ -171,6 +177,7 @@ class _Rating(Subgroups):
                 )
             ),
             self._moved(),
+            *self._one_out(splits),
             *self.recovery(splits),
         ]
         return self.gathered(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from sos_analysis.chapters.secondary import (
     sampled,
     spoken,
 )
-from sos_analysis.checks import ALPHA, FEW_TREATED, CheckResult, covers_truth
+from sos_analysis.checks import ALPHA, FEW_TREATED, CheckResult, covers_truth, leave_one_out
 from sos_analysis.disclosure import Column, SafeTable
 from sos_analysis.errors import StudyError
+from sos_analysis.estimation.estimate import Interval
 from sos_analysis.estimation.heterogeneity import (
     FEWEST,
     GroupEffect,
@@ -28,6 +29,7 @@ from sos_analysis.estimation.heterogeneity import (
     group_effects,
     holm,
     moderation,
+    slope,
     treated_effects,
 )
 
@@ -222,15 +224,24 @@ class Subgroups(Secondary):
         low, high = (end * outcome.scale for end in d.labels.ci)
         return [covers_truth(low, high, true * outcome.scale, outcome.unit, PLACES)]
 
+    def hangs_on_one(
+        self, split: Split, z: Mapping[str, float], ends: Interval, by: float = 1.0
+    ) -> list[CheckResult]:
+        """Does a difference, or a slope, hang on one pilot? No pilot is named."""
+        found, scale = split.effects, split.of.outcome.scale * by
+        left = [slope(found, z, without=(la,)) * scale for la in found.las]
+        if not all(map(math.isfinite, [*left, *ends])):
+            return []
+        unit = f"{split.of.outcome.unit}, {spoken(split.of.outcome)}"
+        half = (ends[1] - ends[0]) * scale / 2
+        return [leave_one_out(slope(found, z) * scale, left, unit, PLACES, half_width=half)]
+
     def true_slope(self, split: Split, z: Mapping[str, float]) -> float | None:
         """What the regression would give without noise, from the effects planted in each pilot."""
-        found = split.effects
-        sizes = [self.planted(split.of.outcome.name, self.pilot_of[la]) for la in found.las]
+        sizes = [self.planted(split.of.outcome.name, self.pilot_of[la]) for la in split.effects.las]
         if any(size is None for size in sizes):
             return None
-        design = np.array([[1.0, z[la]] for la in found.las])
-        part = design.T @ found.information
-        return float(np.linalg.solve(part @ design, part @ np.array(sizes, dtype=float))[1])
+        return slope(replace(split.effects, effect=np.array(sizes, dtype=float)), z)
 
     @property
     def in_second(self) -> dict[str, float]:

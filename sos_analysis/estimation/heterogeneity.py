@@ -250,6 +250,22 @@ def _slopes(
     )
 
 
+def slope(effects: TreatedEffects, z: Mapping[str, float], without: Sequence[str] = ()) -> float:
+    """Generalised least squares slope of effects on z, some treated clusters left out.
+
+    With none left out it is the regression's. With some it is that of the regression without their
+    matched groups, up to what covariates and shared weights carry over; NaN where z no longer
+    varies.
+    """
+    kept = [i for i, la in enumerate(effects.las) if la not in without]
+    values = np.array([float(z[effects.las[i]]) for i in kept])
+    if len(kept) < 2 or np.ptp(values) == 0:
+        return float("nan")
+    x = np.stack([np.ones(len(kept)), values], axis=1)
+    part = x.T @ effects.information[np.ix_(kept, kept)]
+    return float(np.linalg.solve(part @ x, part @ effects.effect[kept])[1])
+
+
 def slot_interaction(
     design: SlotDesign, z: Mapping[str, float], *, draws: int, seed: int
 ) -> Inversion:
