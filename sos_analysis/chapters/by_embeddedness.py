@@ -152,7 +152,7 @@ class _Embeddedness(Subgroups):
         }
         return self.gathered(
             tables,
-            {"slopes": self._figure(slopes, splits, adjusted)},
+            {"dose_response": self._figure(slopes, splits, adjusted)},
             checks,
             self._prose(slopes, splits, adjusted),
         )

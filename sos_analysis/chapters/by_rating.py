@@ -181,7 +181,7 @@ class _Rating(Subgroups):
             *self.recovery(splits),
         ]
         return self.gathered(
-            tables, {"differences": self._figure(splits, adjusted)}, checks,
+            tables, {"contrast": self._figure(splits, adjusted)}, checks,
             self._prose(splits, adjusted, levels),
         )  # fmt: skip
 

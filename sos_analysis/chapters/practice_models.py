@@ -34,6 +34,7 @@ from sos_analysis.errors import ParameterError
 from sos_analysis.estimation.exposure import ExposureEstimate, UseEstimate, exposure_model
 from sos_analysis.results import ChapterResult
 from sos_analysis.study import Group
+from sos_analysis.workspace import truth
 
 __all__ = ["compute", "hashes"]
 
@@ -107,6 +108,7 @@ class _PracticeModels(Secondary):
 
     def __init__(self, spec: ChapterSpec, chosen: Mapping[str, Any]) -> None:
         super().__init__(spec, chosen)
+        self.truth = truth(self.study, chosen["extract"])
         self.model = {a.code: a.practice_model for a in self.study.authorities}
         strength = {"same": chosen["same_share"], "partial": chosen["partial_share"], "none": 0.0}
         pilots = {p.la for p in self.study.pilots}
@@ -261,7 +263,7 @@ class _PracticeModels(Secondary):
             for v in fitted.variants.values()
             if v.dof >= RESIDUAL_DOF
         ]
-        title = f"The effect is {_larger(fitted)} once similar models are counted"
+        title = f"The estimate is {_larger(fitted)} once similar models are counted"
         return safe_figure(
             "estimates",
             [known(row) for row in rows],
@@ -324,10 +326,9 @@ class _PracticeModels(Secondary):
 
     def _switched_on(self) -> bool | None:
         """Whether made-up comparators really share the effect; None where nobody knows."""
-        truth = self.study.truth
-        if truth is None:
+        if self.study.truth is None:
             return None
-        switches = getattr(truth, "switches", None)
+        switches = getattr(self.study.truth, "switches", None)
         return bool(switches is not None and switches.contaminated)
 
     def result(self) -> ChapterResult:
@@ -344,7 +345,7 @@ class _PracticeModels(Secondary):
         lead = made["kinship"]
         return self.gathered(
             {"estimates": self._estimates(made), "predictions": self._predictions(made)},
-            {"estimates": self._figure(lead)},
+            {"effects": self._figure(lead)},
             self._checks(made),
             self._prose(lead),
         )
@@ -354,24 +355,24 @@ class _PracticeModels(Secondary):
         name, label = outcome.name, spoken(outcome)
         usual, full = f"{p}.{name}.all.att", f"{p}.{name}.modelled.att"
         verdict = (
-            f"the effect on {label} is {_larger(lead)} once comparators' use of similar models is "
-            "counted"
+            f"the estimate for {label} is {_larger(lead)} once comparators' use of similar models "
+            "is counted"
         )
         answer = (
             f"<strong>{sentence(self.example + verdict)}.</strong> With their use ignored it is "
             f"{{{usual}{form(self.claims, usual)}}}, with their use counted in full "
             f"{{{full}{form(self.claims, full)}}}."
         )
-        on = self._switched_on()
-        if on is not None:
-            self._truth(name)
+        on, true = self._switched_on(), self.truth.get((name, self.chosen["definition"]))
+        if on is not None and true is not None:
+            self.number("truth", outcome, true)
             answer += (
-                f" Here the answer is known: comparators that use similar models share the effect, "
-                f"and the true effect of a full use is {{{p}.truth}}."
+                " Here the answer is known: comparators that use similar models share the effect, "
+                f"and the true effect in pilots is {{{p}.truth}}."
                 if on
                 else " Here the answer is known: comparators' use was given no effect, and the "
-                f"true effect is {{{p}.truth}}. So ignoring their use is right, and any change on "
-                "counting it is chance or comes from counting what does not act."
+                f"true effect in pilots is {{{p}.truth}}. So ignoring their use is right, and any "
+                "change on counting it is chance or comes from counting what does not act."
             )
         return {
             "published": self.publication(),
@@ -398,8 +399,8 @@ class _PracticeModels(Secondary):
                 f"with use ignored; what was found is {{{usual}}}."
             ),
             "rule_out": (
-                "A larger effect on counting comparators' use fits with use that hides an effect. "
-                "It does not show that: the estimate then leans on the comparators that use "
+                "A larger estimate on counting comparators' use fits with use that hides an "
+                "effect. It does not show that: the model leans on the comparators that use "
                 "little, and chance in those few weighs more. Among comparators of one pilot, "
                 "those that use a similar model and those that use less moved apart by "
                 f"{{{p}.{name}.use{form(self.claims, f'{p}.{name}.use')}}}. If use worked in full, "
@@ -416,11 +417,6 @@ class _PracticeModels(Secondary):
                 "which use counts, in the parameters."
             ),
         }
-
-    def _truth(self, name: str) -> None:
-        truth, outcome = self.study.truth, self.study.outcome(name)
-        if truth is not None:
-            self.number("truth", outcome, truth.effects.get(name, 0.0))
 
 
 def _larger(fitted: Fitted) -> str:
