@@ -189,7 +189,7 @@ class _Embeddedness(Subgroups):
             measure="Change for a tenth of the score",
             alt="One slope for each outcome, with its interval. The same numbers, in each "
             "outcome's own unit, stand in the first table.",
-            sides=("lower where better embedded", "higher where better embedded"),
+            sides=("lower if better embedded", "higher"),
             by=TENTH,
         )
 

@@ -237,7 +237,7 @@ class _Rating(Subgroups):
             alt="One difference between the two groups of pilots for each outcome, with its "
             "interval. The same numbers, in each outcome's own unit, stand in the table of "
             "differences.",
-            sides=("lower in better rated", "higher in better rated"),
+            sides=("lower if better rated", "higher"),
         )  # fmt: skip
 
     def _prose(

@@ -41,11 +41,11 @@ __all__ = ["compute", "hashes"]
 #: Variants in the order shown: key, label, practice models of comparators left out, strength at
 #: which the others' use counts.
 VARIANTS: tuple[tuple[str, str, tuple[str, ...], float], ...] = (
-    ("all", "All comparators, their use ignored", (), 0.0),
-    ("without_same", "Without comparators that use the same model", ("same",), 0.0),
-    ("without_any", "Without comparators that use any of it", ("same", "partial"), 0.0),
-    ("modelled", "All comparators, their use counted in full", (), 1.0),
-    ("half", "All comparators, their use counted at half strength", (), 0.5),
+    ("all", "All, use ignored", (), 0.0),
+    ("without_same", "Without the same model", ("same",), 0.0),
+    ("without_any", "Without any use of it", ("same", "partial"), 0.0),
+    ("modelled", "All, use counted in full", (), 1.0),
+    ("half", "All, use counted at half", (), 0.5),
 )
 
 
@@ -184,7 +184,6 @@ class _PracticeModels(Secondary):
                         "high": v.ends[1] * outcome.scale,
                         "p": v.p,
                         "p3": v.found.p_crv3,
-                        "mde": v.found.mde * outcome.scale,
                         "dof": v.dof,
                     }
                 )
@@ -200,14 +199,12 @@ class _PracticeModels(Secondary):
                 "high": Column("95% to", "", PLACES, signed=True),
                 "p": Column("p, permutation", "p", 3),
                 "p3": Column("p, CRV3", "p", 3),
-                "mde": Column("Found four times in five", "", PLACES),
             },
             "The effect with similar models ignored, left out and counted",
             "Preferred specification. Interval and first p: slot permutation; second p: cluster "
             "jackknife (CRV3). Comparators are matched again where some are left out, and a pilot "
-            "that keeps none drops out. Last column: the smallest true effect that would be found "
-            "four times in five.",
-            estimates=("value", "low", "high", "p", "p3", "mde"),
+            "that keeps none drops out.",
+            estimates=("value", "low", "high", "p", "p3"),
             categories=("las",),
         )
 
@@ -268,8 +265,9 @@ class _PracticeModels(Secondary):
             "estimates",
             [known(row) for row in rows],
             title=f"{'Worked example: ' if self.made_up else ''}{title}",
-            subtitle=f"{self.place}. {outcome.label}, {outcome.unit}, with 95% intervals. The band "
-            "is the smallest difference called important",
+            subtitle=f"{self.place}. {outcome.label}, {outcome.unit}, by comparators "
+            "and how their use of similar models is treated, with 95% intervals. The band is the "
+            "smallest difference called important",
             alt=f"Estimates for {spoken(outcome)} with their intervals, one for each way to treat "
             "comparators that use similar practice models. The same numbers stand in the table.",
             source=self.source,

@@ -219,7 +219,7 @@ class Secondary:
             rules=self.study.disclosure,
             options=FigureOptions(
                 measure=measure,
-                unit="multiples",
+                unit="multiple",
                 decimals=1,
                 mid=1.0,
                 lower=sides[0],
