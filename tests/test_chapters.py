@@ -28,18 +28,8 @@ DRAWS = 199  # enough for the machinery; no test here reads a p-value's size
 
 
 @pytest.fixture(scope="module")
-def extract(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The study's own authorities at a seventh of their size: every matched group is filled."""
-    from sos_analysis.records.synthetic import generate
-
-    study = load_study()
-    folder = tmp_path_factory.mktemp("extract")
-    codes = [a.code for a in study.authorities]
-    generate(study, folder / "npd", folder / "truth", scale=0.15, authorities=codes)
-    # All outcomes in one run of the engine, as the build does it.
-    wanted = tuple({name: None for spec in CHAPTERS.values() for name in spec.outcomes})
-    workspace.build_cells(study, folder / "npd", outcomes=wanted)
-    return folder / "npd"
+def extract(study_extract: Path) -> Path:
+    return study_extract
 
 
 @pytest.fixture(scope="module")

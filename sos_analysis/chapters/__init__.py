@@ -61,6 +61,19 @@ _QUESTION = {
     "seed": _SEED,
     "public_data": _PUBLIC,
 }
+_SECONDARY = {k: v for k, v in _QUESTION.items() if k != "public_data"}
+_SHARES = {
+    "same_share": Parameter(
+        float, 1.0, "exposure of comparators with the same model; a pilot's is one"
+    ),
+    "partial_share": Parameter(float, 0.5, "exposure of comparators with parts of it"),
+    "counts_from_year": Parameter(
+        int,
+        0,
+        "first year, by its end, of comparators' use; 0: from embedding",
+        (0, *range(2009, 2020)),
+    ),
+}
 _COMPANION = {
     "public_data": Parameter(
         str, "", "folder or ZIP of the public statistics; empty: data/public or released"
@@ -128,6 +141,17 @@ def _question(
     return name, ChapterSpec(name, title, question, outcomes, room, _QUESTION)
 
 
+def _secondary(
+    name: str,
+    title: str,
+    question: str,
+    room: str,
+    more: Mapping[str, Parameter] | None = None,
+) -> tuple[str, ChapterSpec]:
+    outcomes = ("duration", "rereferral", "escalation", "kinship", "icpc")
+    return name, ChapterSpec(name, title, question, outcomes, room, {**_SECONDARY, **(more or {})})
+
+
 CHAPTERS: Mapping[str, ChapterSpec] = dict(
     [
         _question(
@@ -164,6 +188,25 @@ CHAPTERS: Mapping[str, ChapterSpec] = dict(
             "conference?",
             "icpc",
             room="icpc",
+        ),
+        _secondary(
+            "subgroup_ofsted_rating",
+            "By Ofsted rating",
+            "Does the effect differ between authorities that Ofsted had rated better or worse?",
+            "by_rating",
+        ),
+        _secondary(
+            "subgroup_embeddedness",
+            "By how well it was embedded",
+            "Does the effect differ with how well the approach was embedded and delivered?",
+            "by_embeddedness",
+        ),
+        _secondary(
+            "comparator_practice_models",
+            "Similar practice models elsewhere",
+            "Does the effect change once comparators' use of similar models is allowed for?",
+            "practice_models",
+            _SHARES,
         ),
         (
             "robustness",
