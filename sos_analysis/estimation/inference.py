@@ -3,7 +3,8 @@
 =====================  =========================================================================
 `gram`                 per-cluster Gram matrices of a design
 `crv1`, `crv3`         cluster-robust and cluster-jackknife covariance
-`wcr`                  restricted wild cluster bootstrap, kinds 11 and 31
+`crv2`                 leverage-corrected variance with its own degrees of freedom
+`wcr`                  wild cluster bootstrap, kinds 11 and 31, restricted or not
 `slot_permutation`     permutation of series over the roles of a matched design
 `ri_t`                 randomisation inference for a panel without matching
 `cluster_summary`      partial leverage, effective number of clusters, leave-one-out
@@ -18,9 +19,19 @@ import numpy as np
 
 from .bootstrap import wcr, wcr_inversion, wcr_joint
 from .estimate import Interval
-from .grams import ClusterSummary, Grams, cluster_summary, crv1, crv3, fit, gram, leave_one_out
+from .grams import (
+    ClusterSummary,
+    Grams,
+    cluster_summary,
+    crv1,
+    crv2,
+    crv3,
+    fit,
+    gram,
+    leave_one_out,
+)
 from .inversion import InferenceResult, Inversion
-from .permutation import Series, SlotSeries, ri_t, slot_design, slot_permutation
+from .permutation import Series, SlotSeries, ri_t, size_strata, slot_design, slot_permutation
 
 __all__ = [
     "ClusterSummary",
@@ -31,11 +42,13 @@ __all__ = [
     "SlotSeries",
     "cluster_summary",
     "crv1",
+    "crv2",
     "crv3",
     "fit",
     "gram",
     "leave_one_out",
     "ri_t",
+    "size_strata",
     "slot_design",
     "slot_permutation",
     "t_test",
@@ -46,7 +59,7 @@ __all__ = [
 
 
 def t_test(
-    estimate: float, se: float, df: int, level: float = 0.95, null: float = 0.0
+    estimate: float, se: float, df: float, level: float = 0.95, null: float = 0.0
 ) -> tuple[float, Interval]:
     """Two-sided p-value and interval from Student's t; NaN where `df` < 1 or `se` is NaN."""
     from scipy import stats

@@ -26,7 +26,11 @@ from numpy.typing import NDArray
 from .frames import CellTable, Floats, FrameError, Ints, covariate_columns, dummies, pair_codes
 from .inversion import TIE, InferenceResult, Inversion, report
 
-Studentise = Literal["crv1", "crv3"]
+Studentise = Literal["crv3", "crv1", "none"]
+
+
+class LostEffect(FrameError):
+    """Leaving out one role of a design leaves its effect unidentified."""
 
 
 class Series(Protocol):
@@ -218,13 +222,13 @@ def _maps(design: SlotDesign, x: Floats, studentise: Studentise, tested: int) ->
     blocks = [coefficient[:tested]]
     for r in range(roles):
         mine = design.role == r
-        if studentise == "crv1":
+        if studentise != "crv3":
             own = np.where(mine, coefficient[:tested], 0.0)
             blocks.append(own @ annihilator - (own @ residual) @ coefficient)
         else:
             without, _, _ = solve(np.where(mine, 0.0, design.weight))
             if np.isnan(without).any():
-                raise FrameError(
+                raise LostEffect(
                     f"leaving out {design.las[r]!r} leaves the effect unidentified; "
                     "use studentise='crv1'"
                 )
@@ -254,14 +258,19 @@ def _apply(table: Floats, fillings: Ints) -> Floats:
     return out
 
 
+def count_arrangements(strata: Ints) -> int:
+    """How many permutations of positions keep strata."""
+    sizes = np.bincount(np.unique(strata, return_inverse=True)[1])
+    return math.prod(math.factorial(int(s)) for s in sizes)
+
+
 def arrangements(strata: Ints, draws: int, seed: int) -> tuple[Ints, bool]:
     """Permutations of positions that keep strata, B x R, and whether they are all that exist.
 
     All of them (the identity first) where there are no more than `draws`; otherwise `draws` random
     ones, to which the identity is added by the p-value's 1 + count rule.
     """
-    sizes = np.bincount(np.unique(strata, return_inverse=True)[1])
-    total = math.prod(math.factorial(int(s)) for s in sizes)
+    total = count_arrangements(strata)
     members = [np.flatnonzero(strata == s) for s in np.unique(strata)]
     if total <= draws:
         out = np.empty((total, len(strata)), dtype=np.int64)
@@ -286,15 +295,28 @@ def _strata_codes(strata: Mapping[str, object] | None, las: Sequence[str]) -> In
     return np.unique([str(strata[la]) for la in las], return_inverse=True)[1].astype(np.int64)
 
 
+def size_strata(sizes: Mapping[str, float], strata: int = 2) -> dict[str, int]:
+    """Clusters in `strata` groups of (nearly) equal number by size, ties by name.
+
+    Permuting inside them compares like with like where noise depends on size.
+    """
+    order = sorted(sizes, key=lambda name: (sizes[name], name))
+    return {name: i * strata // len(order) for i, name in enumerate(order)}
+
+
 def slot_inversion(
     design: SlotDesign,
     *,
     draws: int = 9999,
     seed: int,
-    studentise: Studentise = "crv1",
+    studentise: Studentise = "crv3",
     strata: Mapping[str, object] | None = None,
 ) -> Inversion:
-    """The slot permutation of the effect of treated x post at every hypothesised value."""
+    """The slot permutation of the effect of treated x post at every hypothesised value.
+
+    With `studentise` "none" the coefficient itself is compared: RI-beta, a test of the sharp
+    hypothesis that takes all clusters' errors as alike.
+    """
     maps = _maps(design, (design.treated * design.post)[:, None], studentise, 1)
     fillings, exact = arrangements(_strata_codes(strata, design.las), draws, seed)
     together = np.concatenate(
@@ -306,6 +328,9 @@ def slot_inversion(
         stats = _apply(together, rows)
         k = len(maps)
         iy, id_ = stats[:, 1:k], stats[:, k + 1 :]
+        if studentise == "none":
+            flat = np.ones(len(stats))
+            return stats[:, 0], stats[:, k], flat, 0 * flat, 0 * flat
         dot = "bg,bg->b"
         return (
             stats[:, 0],
@@ -326,7 +351,7 @@ def slot_permutation(
     *,
     draws: int = 9999,
     seed: int,
-    studentise: Studentise = "crv1",
+    studentise: Studentise = "crv3",
     strata: Mapping[str, object] | None = None,
     null: float = 0.0,
     level: float = 0.95,
@@ -345,9 +370,12 @@ def slot_permutation(
         Outcome, individuals and own exposure of every cluster in every window.
     draws, seed
         Random permutations, unless all there are number no more than `draws`.
-    studentise : {"crv1", "crv3"}
+    studentise : {"crv3", "crv1", "none"}
+        What divides the coefficient. The jackknife (CRV3) keeps the size of the test where treated
+        clusters vary more than others, or are small. Where leaving out one role removes the effect
+        it is not defined: CRV1 takes its place and a note says so. "none" is RI-beta.
     strata : mapping of cluster to stratum, optional
-        Permute inside strata only (for instance by size).
+        Permute inside strata only (see `size_strata`).
     null : float
         Hypothesised constant effect for the reported p-value.
 
@@ -357,15 +385,30 @@ def slot_permutation(
         See `slot_design`.
     """
     design = slot_design(table, series)
-    inversion = slot_inversion(design, draws=draws, seed=seed, studentise=studentise, strata=strata)
     notes: tuple[str, ...] = ()
+    options: dict[str, Any] = {"draws": draws, "seed": seed, "strata": strata}
+    try:
+        inversion = slot_inversion(design, studentise=studentise, **options)
+    except LostEffect:
+        inversion = slot_inversion(design, studentise="crv1", **options)
+        notes += (
+            "leaving out one authority removes the effect, so the permutation is studentised by "
+            "CRV1 and not by the jackknife",
+        )
     if design.filled:
         share = design.filled / design.y.size
-        notes = (
+        notes += (
             f"{design.filled} of {design.y.size} cluster-windows ({100 * share:.1f} %) had no "
             "individuals and were filled by cluster mean plus window mean in permuted draws",
         )
-    return report("slot permutation", inversion, null=null, level=level, notes=notes)
+    total = count_arrangements(_strata_codes(strata, design.las))
+    notes += (
+        f"{len(inversion.a)} of about {total:.1e} arrangements, drawn at random"
+        if inversion.sampled
+        else f"all {total} arrangements",
+    )
+    name = "slot permutation" if studentise != "none" else "slot permutation, unstudentised"
+    return report(name, inversion, null=null, level=level, notes=notes)
 
 
 def slot_joint(

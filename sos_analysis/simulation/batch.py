@@ -17,6 +17,7 @@ from sos_analysis.estimation.frames import COLLINEAR, Floats, FrameError, indepe
 from sos_analysis.estimation.grams import small_sample
 from sos_analysis.estimation.inversion import Inversion
 from sos_analysis.estimation.permutation import (
+    LostEffect,
     SlotDesign,
     _apply,
     _maps,
@@ -138,7 +139,10 @@ class SlotTests:
     def __init__(self, world: World, design: SlotDesign) -> None:
         self.world, self.design = world, design
         x = (design.treated * design.post)[:, None]
-        self.maps = _maps(design, x, "crv1", 1)
+        try:
+            self.maps = _maps(design, x, "crv3", 1)
+        except LostEffect:
+            self.maps = _maps(design, x, "crv1", 1)
         self.exposed = _over_roles(design, self.maps, fill(design.exposure, world.place_n))
 
     def run(self, y_sum: Floats, truth: Floats, draws: int, seeds: list[int]) -> Tests:
