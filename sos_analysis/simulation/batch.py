@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import stats as distributions
 
 from sos_analysis.estimation.bootstrap import wild_weights
-from sos_analysis.estimation.frames import COLLINEAR, Floats, FrameError, independent
+from sos_analysis.estimation.event_study import residual_gram
+from sos_analysis.estimation.frames import COLLINEAR, Floats, independent
 from sos_analysis.estimation.grams import small_sample
-from sos_analysis.estimation.inversion import Inversion
+from sos_analysis.estimation.inversion import TIE, Inversion
 from sos_analysis.estimation.permutation import (
     LostEffect,
     SlotDesign,
@@ -26,7 +27,7 @@ from sos_analysis.estimation.permutation import (
     fill,
 )
 
-from .worlds import Linear, World
+from .worlds import Linear, World, slots
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Regression:
             ("CRV3", crv3, self.linear.treated - 1),
         ):
             for found, value in ((made.p_zero, 0.0), (made.p_true, truth)):
-                found[name] = 2 * stats.t.sf(np.abs(beta[:, 0] - value) / se, df)
+                found[name] = 2 * distributions.t.sf(np.abs(beta[:, 0] - value) / se, df)
         return made
 
     def wcr(self, xy: Floats, truth: Floats, draws: int, seeds: list[int]) -> Tests:
@@ -136,51 +137,81 @@ class Regression:
 class SlotTests:
     """The slot permutation on many data sets, studentised and not."""
 
-    def __init__(self, world: World, design: SlotDesign) -> None:
-        self.world, self.design = world, design
-        x = (design.treated * design.post)[:, None]
+    def __init__(self, world: World) -> None:
+        self.world, self.design = world, slots(world)
+        x = (self.design.treated * self.design.post)[:, None]
         try:
-            self.maps = _maps(design, x, "crv3", 1)
+            self.maps = _maps(self.design, x, "crv3", 1)
         except LostEffect:
-            self.maps = _maps(design, x, "crv1", 1)
-        self.exposed = _over_roles(design, self.maps, fill(design.exposure, world.place_n))
+            self.maps = _maps(self.design, x, "crv1", 1)
+        exposed = fill(self.design.exposure, world.place_n)
+        self.exposed = _over_roles(self.design, self.maps, exposed)
+
+    def means(self, y_sum: Floats) -> Floats:
+        """Mean outcome of each unit in each place, R x L x S, empty places filled."""
+        n = self.world.place_n
+        means = (y_sum @ self.world.inside.T) / np.where(n > 0, n, 1.0)
+        return np.stack([fill(m, n) for m in means]) if (n <= 0).any() else means
+
+    def inversions(self, means: Floats, draws: int, seed: int) -> tuple[Inversion, Inversion]:
+        """Studentised and plain permutation of one data set (its means, L x S)."""
+        roles, k = len(self.design.las), len(self.maps)
+        together = np.concatenate(
+            [_over_roles(self.design, self.maps, means), self.exposed], axis=2
+        )
+        fillings, exact = arrangements(np.zeros(roles, dtype=np.int64), draws, seed)
+        rows = _apply(together, np.vstack([np.arange(roles)[None, :], fillings]))
+        a, c, i0, i1 = rows[:, 0], rows[:, k], rows[:, 1:k], rows[:, k + 1 :]
+        spread = [np.einsum("bg,bg->b", p, q) for p, q in ((i0, i0), (i0, i1), (i1, i1))]
+        flat = [np.ones(len(a)), np.zeros(len(a)), np.zeros(len(a))]
+        made = []
+        for v in (spread, flat):
+            seen = (float(a[0]), float(c[0]), *(float(part[0]) for part in v))
+            made.append(Inversion(a[1:], c[1:], *(part[1:] for part in v), seen, not exact))  # type: ignore[arg-type]
+        return made[0], made[1]
 
     def run(self, y_sum: Floats, truth: Floats, draws: int, seeds: list[int]) -> Tests:
         """Both permutation tests at zero and at the truth; a seed for each data set."""
-        n = self.world.place_n
-        sums = y_sum @ self.world.inside.T
         names = ("slots", "slots, plain")
         made = Tests(
             np.empty(len(y_sum)),
             {name: np.empty(len(y_sum)) for name in names},
             {name: np.empty(len(y_sum)) for name in names},
         )
-        roles = len(self.design.las)
-        identity = np.arange(roles)[None, :]
-        k = len(self.maps)
-        for r, seed in enumerate(seeds):
-            mean = np.where(n > 0, sums[r] / np.where(n > 0, n, 1.0), 0.0)
-            together = np.concatenate(
-                [_over_roles(self.design, self.maps, fill(mean, n)), self.exposed], axis=2
-            )
-            fillings, exact = arrangements(np.zeros(roles, dtype=np.int64), draws, seed)
-            rows = _apply(together, np.vstack([identity, fillings]))
-            a, c, i0, i1 = rows[:, 0], rows[:, k], rows[:, 1:k], rows[:, k + 1 :]
-            v = [np.einsum("bg,bg->b", p, q) for p, q in ((i0, i0), (i0, i1), (i1, i1))]
-            flat = [np.ones(len(a)), np.zeros(len(a)), np.zeros(len(a))]
-            made.estimate[r] = a[0]
-            for name, spread in (("slots", v), ("slots, plain", flat)):
-                seen = [float(part[0]) for part in (a, c, *spread)]
-                inversion = Inversion(
-                    a[1:], c[1:], spread[0][1:], spread[1][1:], spread[2][1:],
-                    (seen[0], seen[1], seen[2], seen[3], seen[4]), not exact,
-                )
+        for r, (means, seed) in enumerate(zip(self.means(y_sum), seeds, strict=True)):
+            both = self.inversions(means, draws, seed)
+            made.estimate[r] = both[0].observed[0]
+            for name, inversion in zip(names, both, strict=True):
                 made.p_zero[name][r] = inversion.p(0.0)
                 made.p_true[name][r] = inversion.p(float(truth[r]))
         return made
 
 
-def check_identified(regression: Regression) -> None:
-    """Refuse a design in which some cluster alone carries the effect."""
-    if np.isnan(regression.left).any():
-        raise FrameError("leaving out one cluster removes the effect; give more treated units")
+class LeadTests:
+    """Joint slot permutation of differences before treatment, on many data sets."""
+
+    def __init__(self, world: World) -> None:
+        design = slots(world)
+        self.design = design.where(design.post == 0)
+        base = self.design.period.max()
+        times = [k for k in np.unique(self.design.period) if k != base]
+        x = np.stack([self.design.treated * (self.design.period == k) for k in times], axis=1)
+        keep = independent(
+            residual_gram(self.design.slot, self.design.group_period, self.design.weight, x)
+        )
+        self.tested = int(keep.sum())
+        self.maps = _maps(self.design, x[:, keep], "crv1", self.tested)
+
+    def p(self, means: Floats, draws: int, seed: int) -> float:
+        """p-value of one data set (its means, L x S)."""
+        roles = len(self.design.las)
+        over = _over_roles(self.design, self.maps, means)
+        fillings, exact = arrangements(np.zeros(roles, dtype=np.int64), draws, seed)
+        stats = _apply(over, np.vstack([np.arange(roles)[None, :], fillings]))
+        beta = stats[:, : self.tested]
+        influence = stats[:, self.tested :].reshape(len(stats), -1, self.tested)
+        variance = np.einsum("bgi,bgj->bij", influence, influence, optimize=True)
+        inverse = np.linalg.pinv(variance, rcond=1e-10, hermitian=True)
+        wald = np.einsum("bi,bij,bj->b", beta, inverse, beta)
+        count = int(np.count_nonzero(wald[1:] >= wald[0] * (1 - TIE)))
+        return count / len(fillings) if exact else (1 + count) / (1 + len(fillings))
