@@ -101,6 +101,17 @@ def _parser() -> argparse.ArgumentParser:
     fetch = verb("fetch-public", "download the public statistics and check each file")
     fetch.add_argument("--out", default="", metavar="FOLDER", help="default: data/public")
 
+    validate = verb("validate", "run thousands of made-up data sets through every method")
+    study(validate)
+    validate.add_argument(
+        "--extract", default="", metavar="FOLDER", help="records whose counts to use"
+    )
+    validate.add_argument("--runs", type=int, help="data sets for each setting (default: 2000)")
+    validate.add_argument("--jobs", type=_jobs, default=min(2, os.cpu_count() or 1))
+    validate.add_argument(
+        "--out", default="", metavar="FILE", help="default: data/released/method_validation.json"
+    )
+
     release = verb("release", "put disclosure-checked results into a folder, with a log")
     release.add_argument("--out", default="release", metavar="FOLDER", help="default: release")
 
@@ -172,6 +183,24 @@ def _spaced(count: int) -> str:
     return f"{int(count):,}".replace(",", " ")
 
 
+def _validate(arguments: argparse.Namespace) -> int:
+    from sos_analysis import validation
+    from sos_analysis.study import load_study
+
+    runs = arguments.runs or validation.LONG
+    path = validation.release(
+        load_study(arguments.study),
+        arguments.extract,
+        Path(arguments.out) if arguments.out else validation.RELEASED,
+        runs=runs,
+        rated=min(runs, validation.RATED_LONG),
+        jobs=arguments.jobs,
+        progress=(lambda text: None) if arguments.quiet else print,
+    )
+    print(f"method validation: {path}")
+    return 0
+
+
 def _fetch_public(arguments: argparse.Namespace) -> int:
     from sos_analysis.records.public_statistics import fetch_public
     from sos_analysis.workspace import DATA
@@ -209,6 +238,7 @@ _VERBS = {
     "build": _build,
     "synthesise": _synthesise,
     "check-extract": _check_extract,
+    "validate": _validate,
     "fetch-public": _fetch_public,
     "release": _release,
     "verify": _verify,

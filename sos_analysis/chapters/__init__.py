@@ -8,6 +8,7 @@ computes it otherwise. It never writes: only the build stores results.
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,6 +75,16 @@ _COMPANION = {
     "seed": _SEED,
 }
 
+_VALIDATION = {
+    "study": _QUESTION["study"],
+    "extract": _QUESTION["extract"],
+    "runs": Parameter(
+        int, 0, "data sets for each setting; 0 takes the released results where they fit, else 200"
+    ),
+    "draws": Parameter(int, 0, "draws of each test; 0 takes 399"),
+    "seed": _SEED,
+}
+
 
 def _question(name: str, title: str, question: str, *outcomes: str) -> tuple[str, ChapterSpec]:
     return name, ChapterSpec(name, title, question, outcomes, "question", _QUESTION)
@@ -114,6 +125,17 @@ CHAPTERS: Mapping[str, ChapterSpec] = dict(
             "Does Signs of Safety change how often a referral leads to an initial child protection "
             "conference?",
             "icpc",
+        ),
+        (
+            "method_validation",
+            ChapterSpec(
+                "method_validation",
+                "Does the method recover the truth?",
+                "Which methods find the truth where it is known, and when does each of them fail?",
+                ("rereferral", "kinship"),
+                "validation",
+                _VALIDATION,
+            ),
         ),
         (
             "public_statistics",
@@ -188,6 +210,10 @@ def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{spec.name}: parameter draws is {value}; give at least 99, or p-values mean "
                 "nothing"
             )
+        if name == "runs" and int(str(value)) not in (0, *range(20, 100_001)):
+            raise ParameterError(
+                f"{spec.name}: parameter runs is {value}; give 0, or 20 to 100,000 data sets"
+            )
         if name == "seed" and int(str(value)) < 0:
             raise ParameterError(f"{spec.name}: parameter seed is {value}; give 0 or more")
     return {name: given.get(name, spec.parameters[name].default) for name in spec.parameters}
@@ -204,13 +230,7 @@ def _spec(name: str) -> ChapterSpec:
 
 
 def _room(spec: ChapterSpec) -> Any:
-    if spec.room == "public":
-        from sos_analysis.chapters import public
-
-        return public
-    from sos_analysis.chapters import question
-
-    return question
+    return importlib.import_module(f"sos_analysis.chapters.{spec.room}")
 
 
 def _stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:

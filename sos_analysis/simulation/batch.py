@@ -39,6 +39,14 @@ class Tests:
     p_true: dict[str, Floats]
 
 
+def normal_tests(estimate: Floats, se: Floats, truth: Floats) -> Tests:
+    """Tests by an estimator's own error and the normal distribution, as packages print them."""
+    made = Tests(estimate, {}, {})
+    for found, value in ((made.p_zero, 0.0), (made.p_true, truth)):
+        found["own"] = 2 * distributions.norm.sf(np.abs(estimate - value) / se)
+    return made
+
+
 class Regression:
     """A linear regression on many data sets: CRV1, CRV3, the restricted wild bootstrap."""
 
@@ -195,15 +203,21 @@ class LeadTests:
         self.design = design.where(design.post == 0)
         base = self.design.period.max()
         times = [k for k in np.unique(self.design.period) if k != base]
+        self.tested = 0
+        if not times:
+            return
         x = np.stack([self.design.treated * (self.design.period == k) for k in times], axis=1)
         keep = independent(
             residual_gram(self.design.slot, self.design.group_period, self.design.weight, x)
         )
         self.tested = int(keep.sum())
-        self.maps = _maps(self.design, x[:, keep], "crv1", self.tested)
+        if self.tested:
+            self.maps = _maps(self.design, x[:, keep], "crv1", self.tested)
 
     def p(self, means: Floats, draws: int, seed: int) -> float:
-        """p-value of one data set (its means, L x S)."""
+        """p-value of one data set (its means, L x S); NaN where no lead can be told apart."""
+        if not self.tested:
+            return float("nan")
         roles = len(self.design.las)
         over = _over_roles(self.design, self.maps, means)
         fillings, exact = arrangements(np.zeros(roles, dtype=np.int64), draws, seed)

@@ -10,7 +10,6 @@ import pandas as pd
 from sos_analysis.cells import DONUT, placement
 from sos_analysis.comparison.matching import fold
 from sos_analysis.comparison.slots import exposure_by_interval
-from sos_analysis.sources import digest
 
 from .worlds import World
 
@@ -76,12 +75,3 @@ def world_of(cells: Cells, study: Study, sample: MatchedSample) -> World:
         row_weight=table["w"].to_numpy(float),
     )
 
-
-def world_hash(world: World) -> str:
-    """Identity of a world: the same counts, dates and weights give the same hash."""
-    parts = {
-        name: np.ascontiguousarray(np.asarray(value, dtype=float)).tobytes().hex()
-        for name, value in vars(world).items()
-        if name != "units"
-    }
-    return digest(parts | {"units": ",".join(world.units)})

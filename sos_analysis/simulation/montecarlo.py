@@ -15,30 +15,40 @@ import numpy as np
 
 from sos_analysis.estimation.frames import Floats, FrameError
 
-from .batch import Regression, SlotTests, Tests
+from .batch import Regression, SlotTests, Tests, normal_tests
+from .by_dates import ByDates
 from .regimes import Regime, draw
-from .worlds import World, original, preferred, two_way
+from .worlds import World, original, preferred, two_way, world_hash
 
 #: Data sets that go through an estimator together.
 BLOCK = 50
 ALPHA = 0.05
 
-#: Estimators and, for each, the tests that go with it.
-METHODS: Mapping[str, tuple[str, ...]] = {
+Methods = Mapping[str, tuple[str, ...]]
+#: Estimators and, for each, the tests that go with it ("own": the estimator's own error, normal).
+METHODS: Methods = {
     "original": ("CRV1",),
     "two_way": ("CRV1", "WCR-31"),
+    "imputation": ("own",),
     "preferred": ("CRV1", "CRV3", "WCR-31", "slots, plain", "slots"),
 }
+#: The same with Callaway and Sant'Anna's, which takes seconds to set up.
+ALL_METHODS: Methods = {**METHODS, "callaway": ("own",)}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A world and what is true in it. `family` numbers the seeds: equal numbers, equal draws."""
+    """A world and what is true in it.
+
+    `family` numbers the seeds: equal numbers, equal draws. `complete` is the share of returns that
+    are there, which one of the checks asks for; outcomes are drawn as if none were missing.
+    """
 
     name: str
     world: World
     regime: Regime
     family: int
+    complete: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -135,10 +145,11 @@ def drawn(setting: Setting, numbers: Sequence[int], seed: int) -> tuple[Floats, 
 class Machine:
     """The estimators of one world, ready for any number of data sets."""
 
-    def __init__(self, world: World, methods: Mapping[str, Sequence[str]] = METHODS) -> None:
+    def __init__(self, world: World, methods: Methods = METHODS) -> None:
         builders = {"original": original, "two_way": two_way, "preferred": preferred}
         self.methods = methods
-        self.regressions = {name: Regression(builders[name](world)) for name in methods}
+        self.regressions = {n: Regression(builders[n](world)) for n in methods if n in builders}
+        self.by_dates = {n: ByDates(world, n) for n in methods if n not in builders}
         wanted = {test for tests in methods.values() for test in tests}
         self.slots = SlotTests(world) if wanted & {"slots", "slots, plain"} else None
 
@@ -159,6 +170,10 @@ class Machine:
                     if test in self.methods[name]:
                         key = (name, test)
                         out[key] = (tests.estimate, tests.p_zero[test], tests.p_true[test])
+        for name, estimator in self.by_dates.items():
+            estimate, se = estimator.run(y_sum)
+            tests = normal_tests(estimate, se, truth)
+            out[name, "own"] = (estimate, tests.p_zero["own"], tests.p_true["own"])
         return out
 
 
@@ -167,7 +182,7 @@ def _block(
     numbers: range,
     draws: int,
     seed: int,
-    methods: Mapping[str, Sequence[str]],
+    methods: Methods,
 ) -> dict[tuple[str, str], tuple[Floats, Floats, Floats, Floats]]:
     y_sum, truth = drawn(setting, numbers, seed)
     machine = _machine(setting, methods)
@@ -176,14 +191,15 @@ def _block(
     return {key: (*values, truth) for key, values in found.items()}
 
 
-_MACHINES: dict[str, Machine] = {}
+_MACHINES: dict[tuple[str, str], Machine] = {}
 
 
-def _machine(setting: Setting, methods: Mapping[str, Sequence[str]]) -> Machine:
-    """The world's estimators, made once in each process."""
-    key = f"{setting.name}:{id(setting.world.n)}:{sorted(methods)}"
+def _machine(setting: Setting, methods: Methods) -> Machine:
+    """The world's estimators, made once in each process; the last few are kept."""
+    key = (world_hash(setting.world), repr(methods))
     if key not in _MACHINES:
-        _MACHINES.clear()
+        while len(_MACHINES) >= 4:
+            _MACHINES.pop(next(iter(_MACHINES)))
         _MACHINES[key] = Machine(setting.world, methods)
     return _MACHINES[key]
 
@@ -195,7 +211,7 @@ def monte_carlo(
     draws: int = 399,
     seed: int,
     jobs: int = 1,
-    methods: Mapping[str, Sequence[str]] = METHODS,
+    methods: Methods = METHODS,
 ) -> Result:
     """Bias, coverage, size and power of each estimator and test in each setting.
 

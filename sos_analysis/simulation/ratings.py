@@ -83,17 +83,20 @@ def _checks(
     setting: Setting, estimate: float, left: Floats, half_width: float, pretrend: float, leads: int
 ) -> list[checks.CheckResult]:
     world = setting.world
-    treated = int(world.treated.sum())
     moved = 100 * setting.regime.recording
-    return [
-        checks.few_clusters(len(world.units), treated),
-        checks.pre_trends(pretrend, leads),
-        checks.leave_one_out(
-            float(estimate), [float(v) for v in left], "per 100", half_width=half_width
-        ),
+    found = [
+        checks.few_clusters(len(world.units), int(world.treated.sum())),
         checks.denominator_stability(-moved, 0.0),
-        checks.completeness(1.0),
+        checks.completeness(setting.complete),
     ]
+    if leads:
+        found.append(checks.pre_trends(pretrend, leads))
+    kept = [float(v) for v in left if np.isfinite(v)]
+    if len(kept) > 1:
+        found.append(
+            checks.leave_one_out(float(estimate), kept, "per 100", half_width=half_width)
+        )
+    return found
 
 
 def _wrong(effect: str, estimate: float, truth: float, mid: float) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from sos_analysis.estimation.frames import Floats, FrameError, Ints, pair_codes
 from sos_analysis.estimation.grams import Grams, gram
 from sos_analysis.estimation.permutation import SlotDesign
+from sos_analysis.sources import digest
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,37 @@ class World:
         """L x S individuals of each unit in each place."""
         return self.n @ self.inside.T
 
-    def shares(self) -> Floats:
-        """M, times a unit's individuals are repeated: how often it stands in the rows."""
-        served = {
-            (int(r), int(self.place_group[p])) for r, p in zip(self.role, self.place, strict=True)
-        }
-        count = np.bincount([r for r, _ in served], minlength=len(self.units))
-        return np.asarray(count[self.role], dtype=float)
+    def with_groups(self, groups: Sequence[int]) -> World:
+        """The same world with these matched groups, and the units that serve them, alone."""
+        places = np.isin(self.place_group, groups)
+        rows = places[self.place]
+        units = np.unique(self.role[rows])
+        return World(
+            tuple(self.units[u] for u in units),
+            self.n[units],
+            self.year,
+            self.exposure[units],
+            self.since[units],
+            self.treated[units],
+            self.place_group[places],
+            self.place_time[places],
+            self.place_post[places],
+            self.inside[places],
+            np.searchsorted(units, self.role[rows]),
+            (np.cumsum(places) - 1)[self.place[rows]],
+            self.row_treated[rows],
+            self.row_weight[rows],
+        )
+
+
+def world_hash(world: World) -> str:
+    """Identity of a world: the same counts, dates and weights give the same hash."""
+    parts = {
+        name: np.ascontiguousarray(np.asarray(value, dtype=float)).tobytes().hex()
+        for name, value in world.__dict__.items()
+        if name != "units"
+    }
+    return digest(parts | {"units": ",".join(world.units)})
 
 
 @dataclass(frozen=True)
