@@ -184,6 +184,8 @@ def _spaced(count: int) -> str:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # small matrices: threads only get in each other's way
     from sos_analysis import validation
     from sos_analysis.study import load_study
 

@@ -179,7 +179,8 @@ def settings(study: Study, extract: str) -> tuple[Setting, ...]:
     # A study on real records plants nothing: it takes shocks and effect of the shipped one.
     example = study if study.synthetic and study.truth else load_study("synthetic")
     made, truth = example.synthetic, example.truth
-    assert made is not None and truth is not None
+    assert made is not None
+    assert truth is not None
     for outcome in ("rereferral", "kinship"):
         cells = cells_for(study, extract, outcome, "original")
         sample = matched(cells, study, outcome, thin_groups="drop")
@@ -206,7 +207,9 @@ def settings(study: Study, extract: str) -> tuple[Setting, ...]:
         Setting("uneven", uneven, Regime(**cases), 3),
         Setting("volatile", first, Regime(**cases, volatility=VOLATILITY), 1),
         Setting("trends", first, Regime(**cases, drift=DRIFT), 1),
-        Setting("contaminated", second, Regime(**kin, effect=effect, contamination=CONTAMINATION), 2),
+        Setting(
+            "contaminated", second, Regime(**kin, effect=effect, contamination=CONTAMINATION), 2
+        ),
         Setting("recording", first, Regime(**cases, **recorded), 1),
     )
 
@@ -308,12 +311,15 @@ def _ratings(
     for setting in made:
         outcome = study.outcome("kinship" if setting.family == 2 else "rereferral")
         mid = outcome.minimum_important_difference / outcome.scale
-        work.append((setting, {"runs": runs, "draws": draws, "seed": seed, "mid": mid}))
+        work.append((setting, mid))
     if jobs == 1:
-        return tuple(rate(setting, **options) for setting, options in work)
+        return tuple(rate(s, runs=runs, draws=draws, seed=seed, mid=mid) for s, mid in work)
     from joblib import Parallel, delayed
 
-    found = Parallel(n_jobs=jobs)(delayed(rate)(setting, **options) for setting, options in work)
+    one = delayed(rate)
+    found = Parallel(n_jobs=jobs)(
+        one(s, runs=runs, draws=draws, seed=seed, mid=mid) for s, mid in work
+    )
     return tuple(found)
 
 
@@ -339,7 +345,12 @@ def size_table(
     out = []
     for number, (label, (arguments, primary)) in enumerate(SIZE_DESIGNS.items()):
         tell(f"sizes: {label}")
-        tests = ("CRV1", "CRV3", "WCR-31", *(("slots", "slots, plain") if primary == "slots" else ()))
+        tests = (
+            "CRV1",
+            "CRV3",
+            "WCR-31",
+            *(("slots", "slots, plain") if primary == "slots" else ()),
+        )
         parts = [
             monte_carlo(
                 [
@@ -407,9 +418,7 @@ def release(
     """Run thousands of data sets and write the results with what they rest on."""
     from sos_analysis.pipeline.steps import write_atomic
 
-    found = run(
-        study, extract, runs=runs, rated=rated, jobs=jobs, full=True, progress=progress
-    )
+    found = run(study, extract, runs=runs, rated=rated, jobs=jobs, full=True, progress=progress)
     text = json.dumps(found.to_dict(), indent=1, sort_keys=True, ensure_ascii=False)
     write_atomic(path, text + "\n")
     return path

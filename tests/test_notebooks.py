@@ -22,7 +22,7 @@ from sos_analysis.pipeline.notebooks import (
 )
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-QUESTIONS = [name for name, spec in CHAPTERS.items() if spec.outcomes]
+QUESTIONS = [name for name, spec in CHAPTERS.items() if spec.room == "question"]
 SHOW = re.compile(r'^result\.(say|table|figure)\("[a-z_]+"\)$|^result\.\w+(_table|_card)\(\)$')
 
 

@@ -65,7 +65,7 @@ class Inversion:
         return max(count, 1) / len(self.a)
 
     def ties(self, tau: float) -> int:
-        """Draws exactly as extreme as the data: what p counts and a strict convention leaves out."""
+        """Draws exactly as extreme as the data, which p counts and a strict convention does not."""
         drawn = np.abs(_t(tau, self.a, self.c, self.v0, self.v1, self.v2))
         seen = abs(self.statistic(tau))
         near = (drawn >= seen * (1 - TIE)) & (drawn <= seen * (1 + TIE))

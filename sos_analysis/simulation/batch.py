@@ -19,7 +19,6 @@ from sos_analysis.estimation.grams import small_sample
 from sos_analysis.estimation.inversion import TIE, Inversion
 from sos_analysis.estimation.permutation import (
     LostEffect,
-    SlotDesign,
     _apply,
     _maps,
     _over_roles,
@@ -174,8 +173,8 @@ class SlotTests:
         flat = [np.ones(len(a)), np.zeros(len(a)), np.zeros(len(a))]
         made = []
         for v in (spread, flat):
-            seen = (float(a[0]), float(c[0]), *(float(part[0]) for part in v))
-            made.append(Inversion(a[1:], c[1:], *(part[1:] for part in v), seen, not exact))  # type: ignore[arg-type]
+            seen = (float(a[0]), float(c[0]), float(v[0][0]), float(v[1][0]), float(v[2][0]))
+            made.append(Inversion(a[1:], c[1:], v[0][1:], v[1][1:], v[2][1:], seen, not exact))
         return made[0], made[1]
 
     def run(self, y_sum: Floats, truth: Floats, draws: int, seeds: list[int]) -> Tests:

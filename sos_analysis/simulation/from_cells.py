@@ -37,9 +37,15 @@ def world_of(cells: Cells, study: Study, sample: MatchedSample) -> World:
     np.add.at(n, (la, cell), rows["n"].to_numpy(float))
     year = cells.intervals["year"].to_numpy(np.int64)[first]
 
-    keys = frame.assign(
-        la=frame["la"].astype(str), group=frame["group"].astype(str), w=frame["n"] * frame["weight"]
-    ).groupby(["group", "event_time", "post", "la", "treated"], observed=True)["w"].sum()
+    keys = (
+        frame.assign(
+            la=frame["la"].astype(str),
+            group=frame["group"].astype(str),
+            w=frame["n"] * frame["weight"],
+        )
+        .groupby(["group", "event_time", "post", "la", "treated"], observed=True)["w"]
+        .sum()
+    )
     table = keys.reset_index()
     table = table[table["w"] > 0]
     places = table[["group", "event_time", "post"]].drop_duplicates().reset_index(drop=True)
@@ -56,8 +62,9 @@ def world_of(cells: Cells, study: Study, sample: MatchedSample) -> World:
                 inside[i] = (phase != DONUT) & (time == event_time) & ((phase == 1) == bool(post))
         since[las.index(group.pilot)] = np.where(phase == 1, place.since[first], 0)
     pilots = {g.pilot for g in sample.groups}
-    place_of = [order[key] for key in zip(
-        table["group"], table["event_time"], table["post"], strict=True)]
+    place_of = [
+        order[key] for key in zip(table["group"], table["event_time"], table["post"], strict=True)
+    ]
     return World(
         units=las,
         n=n,
@@ -65,7 +72,7 @@ def world_of(cells: Cells, study: Study, sample: MatchedSample) -> World:
         exposure=exposure,
         since=since,
         treated=np.array([int(name in pilots) for name in las]),
-        place_group=places["group"].map(numbers).to_numpy(np.int64),
+        place_group=np.array([numbers[str(g)] for g in places["group"]], dtype=np.int64),
         place_time=places["event_time"].to_numpy(np.int64),
         place_post=places["post"].to_numpy(np.int64),
         inside=inside,
@@ -74,4 +81,3 @@ def world_of(cells: Cells, study: Study, sample: MatchedSample) -> World:
         row_treated=table["treated"].to_numpy(np.int64),
         row_weight=table["w"].to_numpy(float),
     )
-

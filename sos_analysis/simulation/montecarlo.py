@@ -242,8 +242,10 @@ def monte_carlo(
     for setting in settings:
         mine = [f for (s, _), f in zip(work, found, strict=True) if s.name == setting.name]
         for estimator, test in mine[0]:
-            parts = [np.concatenate(column) for column in zip(*(m[estimator, test] for m in mine),
-                                                              strict=True)]
+            parts = [
+                np.concatenate(column)
+                for column in zip(*(m[estimator, test] for m in mine), strict=True)
+            ]
             estimate, p_zero, p_true, truth = parts
             tallies.append(
                 Tally(

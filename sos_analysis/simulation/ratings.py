@@ -59,7 +59,7 @@ def rate(setting: Setting, *, runs: int, draws: int, seed: int, mid: float) -> R
                 second.estimate[r],
                 left[r, pilots],
                 (high - low) / 2,
-                leads.p(means, draws, seeds[r]),
+                leads.p(means - second.estimate[r] * slots.design.exposure, draws, seeds[r]),
                 leads.tested,
             )
             effect = evidence.effect_class(
@@ -93,9 +93,7 @@ def _checks(
         found.append(checks.pre_trends(pretrend, leads))
     kept = [float(v) for v in left if np.isfinite(v)]
     if len(kept) > 1:
-        found.append(
-            checks.leave_one_out(float(estimate), kept, "per 100", half_width=half_width)
-        )
+        found.append(checks.leave_one_out(float(estimate), kept, "per 100", half_width=half_width))
     return found
 
 

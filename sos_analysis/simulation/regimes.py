@@ -67,8 +67,10 @@ def draw(world: World, regime: Regime, rng: np.random.Generator) -> Drawn:
     mean = (regime.level + lasting + sd * shock + regime.drift * treated * np.arange(years))[
         :, world.year
     ]
-    own = regime.effect + rng.normal(0.0, regime.spread, (units, 1)) if regime.spread else (
-        np.full((units, 1), regime.effect)
+    own = (
+        regime.effect + rng.normal(0.0, regime.spread, (units, 1))
+        if regime.spread
+        else (np.full((units, 1), regime.effect))
     )
     gain = world.exposure * (own + regime.growth * world.since)
     begun = (world.exposure[world.treated == 1] > 0).mean(axis=0) >= 0.5

@@ -166,17 +166,20 @@ def original(world: World) -> Linear:
     per_event = world.row_weight / world.place_n[world.role, world.place]
     rows: dict[tuple[int, int, int, int], Floats] = {}
     for m in range(len(world.role)):
-        unit, place = int(world.role[m]), int(world.place[m])
-        post = int(world.place_post[place])
-        for t in np.flatnonzero(world.inside[place] * world.n[unit]):
-            key = (int(world.place_group[place]), unit, post, int(world.year[t]))
+        r, place = int(world.role[m]), int(world.place[m])
+        after = int(world.place_post[place])
+        for t in np.flatnonzero(world.inside[place] * world.n[r]):
+            key = (int(world.place_group[place]), r, after, int(world.year[t]))
             rows.setdefault(key, np.zeros(len(world.year)))[t] += per_event[m]
-    keys = np.array(sorted(rows))
+    order = sorted(rows)
+    keys = np.array(order, dtype=np.int64)
     unit, post, year = keys[:, 1], keys[:, 2], keys[:, 3]
-    weights = np.stack([rows[tuple(int(v) for v in k)] for k in keys])
+    weights = np.stack([rows[key] for key in order])
     w = (weights * world.n[unit]).sum(axis=1)
-    of = {(int(world.place_group[p]), int(r)): int(t) for r, p, t in zip(
-        world.role, world.place, world.row_treated, strict=True)}
+    of = {
+        (int(world.place_group[p]), int(r)): int(t)
+        for r, p, t in zip(world.role, world.place, world.row_treated, strict=True)
+    }
     treated = np.array([of[(int(g), int(u))] for g, u in keys[:, :2]])
     year_names, years = _indicators(year)
     x = np.column_stack([treated * post, np.ones(len(keys)), post, treated, years])
@@ -190,20 +193,18 @@ def original(world: World) -> Linear:
 def two_way(world: World) -> Linear:
     """Each unit once: unit and year effects on exposure, the years of partial exposure left out."""
     rows: dict[tuple[int, int, int], Floats] = {}
-    for unit in range(len(world.units)):
-        whole = (world.exposure[unit] == 0) | (world.exposure[unit] == 1)
-        for t in np.flatnonzero(whole & (world.n[unit] > 0)):
-            key = (unit, int(world.year[t]), int(world.exposure[unit, t]))
+    for u in range(len(world.units)):
+        whole = (world.exposure[u] == 0) | (world.exposure[u] == 1)
+        for t in np.flatnonzero(whole & (world.n[u] > 0)):
+            key = (u, int(world.year[t]), int(world.exposure[u, t]))
             rows.setdefault(key, np.zeros(len(world.year)))[t] = 1.0
-    keys = np.array(sorted(rows))
-    unit, year, on = keys.T
-    which = np.stack([rows[tuple(int(v) for v in k)] for k in keys])
+    order = sorted(rows)
+    unit, year, on = np.array(order, dtype=np.int64).T
+    which = np.stack([rows[key] for key in order])
     n = (which * world.n[unit]).sum(axis=1)
     names, years = _indicators(year)
     x = np.hstack([on[:, None].astype(float), years])
-    return _linear(
-        "two_way", world, unit, which / n[:, None], x, n, ["effect", *names], unit, n
-    )
+    return _linear("two_way", world, unit, which / n[:, None], x, n, ["effect", *names], unit, n)
 
 
 def slots(world: World) -> SlotDesign:
@@ -274,7 +275,8 @@ def made_up(
         exposure[p, start[p] : end[p]] = 0.5
         since[p, end[p] :] = np.arange(years - end[p])
     treated = (np.arange(units) < pilots).astype(np.int64)
-    places, rows = [], []
+    places: list[tuple[int, int, int, int]] = []
+    rows: list[tuple[int, int, int]] = []
     if matched:
         pool = np.arange(pilots, units)
         whole = rng.permutation(pool)
