@@ -255,13 +255,22 @@ def ladder(made: Sequence[Setting]) -> tuple[Setting, ...]:
 
 
 def hashes(made: Sequence[Setting], study: Study) -> dict[str, str]:
-    """What a run rests on: study, counts of cells, code."""
-    worlds = digest({s.name: world_hash(s.world) + repr(s.regime) for s in made})
+    """What a run rests on: its settings (counts, dates, truths), what is important, the code.
+
+    Other parts of the study and other rooms of the code may change without making it stale.
+    """
+    parts = {s.name: world_hash(s.world) + repr(s.regime) for s in (*made, *ladder(made))}
+    important = {name: repr(_important(study, name)) for name in ("rereferral", "kinship")}
     return {
-        "study": study.short_hash,
-        "worlds": worlds[:12],
-        "code": code_hash("validation")[:12],
+        "settings": digest(parts | important)[:12],
+        "code": code_hash("simulation.montecarlo", "simulation.ratings")[:12],
     }
+
+
+def _important(study: Study, outcome: str) -> float:
+    """Minimum important difference of an outcome, in its own unit."""
+    chosen = study.outcome(outcome)
+    return chosen.minimum_important_difference / chosen.scale
 
 
 def run(
@@ -309,8 +318,7 @@ def _ratings(
 ) -> tuple[Ratings, ...]:
     work = []
     for setting in made:
-        outcome = study.outcome("kinship" if setting.family == 2 else "rereferral")
-        mid = outcome.minimum_important_difference / outcome.scale
+        mid = _important(study, "kinship" if setting.family == 2 else "rereferral")
         work.append((setting, mid))
     if jobs == 1:
         return tuple(rate(s, runs=runs, draws=draws, seed=seed, mid=mid) for s, mid in work)

@@ -479,6 +479,9 @@ def test_wcr_interval_inverts_the_test() -> None:
     )
     shifted = inf.wcr_inversion(did.preferred_grams(cell_table(moved)), seed=2)
     assert shifted.p(0.0) == inversion.p(-0.03)
+    # One hypothesis alone is the same count of the same draws.
+    assert inf.wcr_p(grams, seed=2) == inversion.p(0.0)
+    assert inf.wcr_p(grams, seed=2, null=-0.03) == inversion.p(-0.03)
     webb = inf.wcr(grams, weights="webb", seed=2)
     assert abs(webb.p - inversion.p(0.0)) < 0.05  # another distribution, not another answer
     with pytest.raises(FrameError, match="kind must be"):
@@ -528,6 +531,59 @@ def test_effective_clusters_and_leverage() -> None:
     assert one.leverage[0] == pytest.approx(0.95, rel=1e-9)
     spread = ((0.95 * 20 - 1) ** 2 + 19 * (0.05 / 19 * 20 - 1) ** 2) / 20
     assert one.effective == pytest.approx(20 / (1 + spread), rel=1e-9)
+
+
+def test_counting_rows_of_a_file_gives_the_panels_moments(tmp_path: Path) -> None:
+    from sos_analysis.estimation import counts
+    from sos_analysis.estimation.assignment import panel_moments, ri_inversion
+
+    rng = np.random.default_rng(15)
+    n = 6_000
+    rows = pd.DataFrame(
+        {
+            "la": rng.integers(3, 15, n),
+            "time": rng.integers(0, 9, n),
+            "sex": rng.integers(1, 3, n),
+            "age": rng.integers(0, 4, n),
+            "days": rng.integers(-1, 6, n),
+        }
+    )
+    rows = rows[rows["la"] != 9]  # a code that does not occur
+    treated = (rows["la"] < 6).astype(int)
+    rows["post"] = (rows["time"] >= rows["la"]).astype(int) * treated
+    path = tmp_path / "rows.parquet"
+    rows.astype({"la": "int16", "sex": "int8"}).to_parquet(path)
+    made = counts.count_rows(
+        path, cluster="la", period="time", outcome="days", covariates=["sex", "age"]
+    )
+    assert int(made.n.sum()) == len(rows)
+    exposure = np.array([[float(la < 6 and t >= la) for t in range(9)] for la in range(3, 15)])
+    moments = counts.moments(made, exposure)
+    grams = counts.panel_grams(made, moments)
+    frame = rows.rename(columns={"time": "event_time", "days": "y_sum"}).assign(
+        n=1, treated=treated, la=rows["la"].map("{:02d}".format)
+    )
+    table = cell_table(frame, ["sex", "age"])
+    other = did.preferred_grams(table)
+    assert grams.n.sum() == other.n.sum()
+    # Whole numbers on both sides until the cluster means are taken out: rounding alone.
+    assert inf.fit(grams).beta[0] == pytest.approx(inf.fit(other).beta[0], rel=1e-9)
+    assert inf.crv1(grams)[0, 0] == pytest.approx(inf.crv1(other)[0, 0], rel=1e-9)
+    assert inf.crv3(grams)[0, 0] == pytest.approx(inf.crv3(other)[0, 0], rel=1e-9)
+    fast, total = ri_inversion(moments, draws=199, seed=1)
+    slow, again = ri_inversion(panel_moments(table), draws=199, seed=1)
+    assert fast.statistic(0.0) == pytest.approx(slow.statistic(0.0), rel=1e-8)
+    assert again == total == 11 * 10 * 9  # three dates over eleven clusters
+    assert fast.p(0.0) == slow.p(0.0)
+    with pytest.raises(FrameError, match="no column 'age2'"):
+        counts.count_rows(path, cluster="la", period="time", outcome="days", covariates=["age2"])
+    names = {"cluster": "la", "period": "time", "outcome": "days"}
+    rows.assign(la="a").to_parquet(tmp_path / "text.parquet")
+    with pytest.raises(FrameError, match="code it as whole"):
+        counts.count_rows(tmp_path / "text.parquet", **names)
+    rows.assign(age=rows["age"] * 10_000_000).to_parquet(tmp_path / "wide.parquet")
+    with pytest.raises(FrameError, match="combinations"):
+        counts.count_rows(tmp_path / "wide.parquet", **names, covariates=["age"])
 
 
 SCRIPT = """

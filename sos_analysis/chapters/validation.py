@@ -381,10 +381,11 @@ class _Methods:
             "analysts": "Outcomes are drawn by authority and calendar interval: the study's own "
             "counts, a yearly AR(1) shock of each authority sized from the study file, and "
             "binomial chance. Every test uses {validation.draws} draws. The interval holds the "
-            "truth where the test at the truth does not reject. Usual errors: CRV1, t(G-1), with G/(G-1) x "
-            "(N-1)/(N-K). Jackknife: CRV3, t(pilots - 1). Bootstrap: WCR-31. Permutation: places, "
-            "studentised by the jackknife. Callaway-Sant'Anna and imputation: their own clustered "
-            f"error and the normal distribution, as packages print them. {where}",
+            "truth where the test at the truth does not reject. Usual errors: CRV1, t(G-1), with "
+            "G/(G-1) x (N-1)/(N-K). Jackknife: CRV3, t(pilots - 1). Bootstrap: WCR-31. "
+            "Permutation: places, studentised by the jackknife. Callaway-Sant'Anna and "
+            "imputation: their own clustered error and the normal distribution, as packages "
+            f"print them. {where}",
         }
 
     def result(self) -> ChapterResult:

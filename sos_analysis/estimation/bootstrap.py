@@ -119,7 +119,7 @@ def wcr_inversion(
     parts = []
     for scores in (s0, s1):
         z, h = _influence(grams, result, scores, 1)
-        parts.append((v @ z[:, 0], v * z[:, 0] - v @ h[:, :, 0].T))
+        parts.append((v @ z[:, 0], v @ (np.diag(z[:, 0]) - h[:, :, 0]).T))
     (a, r0), (c, r1) = parts
     factor = small_sample(grams)
     se2 = factor * float(((result.scores @ result.bread[:, 0]) ** 2).sum())
@@ -132,6 +132,29 @@ def wcr_inversion(
         observed=(float(result.beta[0]), 1.0, se2, 0.0, 0.0),
         sampled=not exact,
     )
+
+
+def wcr_p(
+    grams: Grams,
+    *,
+    kind: Kind = "31",
+    draws: int = 9999,
+    seed: int,
+    null: float = 0.0,
+) -> float:
+    """The p-value of one hypothesis alone, with the same draws as `wcr`: half the work."""
+    result = fit(grams)
+    v, exact = wild_weights(len(grams.clusters), draws, "rademacher", seed)
+    s0, s1 = _restricted_scores(grams, 1, kind)
+    z, h = _influence(grams, result, s0 - null * s1, 1)
+    a, r = v @ z[:, 0], v @ (np.diag(z[:, 0]) - h[:, :, 0]).T
+    nothing = np.zeros_like(a)
+    own = float(np.square(result.scores @ result.bread[:, 0]).sum())
+    seen = (float(result.beta[0]) - null, 0.0, own, 0.0, 0.0)
+    inversion = Inversion(
+        a, nothing, np.einsum("bg,bg->b", r, r), nothing, nothing, seen, not exact
+    )
+    return inversion.p(0.0)
 
 
 def wcr(

@@ -17,7 +17,8 @@ import math
 
 import numpy as np
 
-from .bootstrap import wcr, wcr_inversion, wcr_joint
+from .assignment import ri_t
+from .bootstrap import wcr, wcr_inversion, wcr_joint, wcr_p
 from .estimate import Interval
 from .grams import (
     ClusterSummary,
@@ -31,7 +32,7 @@ from .grams import (
     leave_one_out,
 )
 from .inversion import InferenceResult, Inversion
-from .permutation import Series, SlotSeries, ri_t, size_strata, slot_design, slot_permutation
+from .permutation import Series, SlotSeries, size_strata, slot_design, slot_permutation
 
 __all__ = [
     "ClusterSummary",
@@ -55,6 +56,7 @@ __all__ = [
     "wcr",
     "wcr_inversion",
     "wcr_joint",
+    "wcr_p",
 ]
 
 

@@ -119,7 +119,7 @@ class Regression:
             z0, h0 = self._influence(scores[r : r + 1])
             parts = []
             for z, h in ((z0[0], h0[0]), (z1[0], h1[0])):
-                parts.append((v @ z, v * z - v @ h.T))
+                parts.append((v @ z, v @ (np.diag(z) - h).T))
             (a, r0), (c, r1) = parts
             inversion = Inversion(
                 a,
