@@ -36,7 +36,7 @@ RELEASED = ROOT / "data" / "released" / "method_validation.json"
 LIBRARIES = ("numpy", "scipy")
 #: Data sets for each setting: in the build, by `make validate`, and of these rated.
 SHORT, LONG = 200, 2000
-RATED_SHORT, RATED_LONG = 20, 500
+RATED_SHORT, RATED_LONG = 20, 200
 DRAWS = 399
 #: Runs for each design of the table of sizes, spread over several made-up designs.
 SIZE_RUNS, SIZE_WORLDS = 4000, 4
