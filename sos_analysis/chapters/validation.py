@@ -22,7 +22,7 @@ from sos_analysis.disclosure import (
 from sos_analysis.evidence import CERTAINTIES
 from sos_analysis.formats import number
 from sos_analysis.results import ChapterResult, code_hash, content_hash
-from sos_analysis.simulation.montecarlo import Tally
+from sos_analysis.simulation.montecarlo import Tally, share_error
 from sos_analysis.sources import file_hash
 from sos_analysis.study import Study, load_study
 from sos_analysis.validation import KINDS, LADDER, Validation
@@ -321,21 +321,21 @@ class _Methods:
     def checks(self) -> tuple[CheckResult, ...]:
         """Does the first method keep to its level where the comparison is fair?"""
         fair = [k for k in KINDS if KINDS[k][2] and self.tally(k, "slots").truth == 0]
-        shares = {k: 100 * self.tally(k, "slots").rejected for k in fair}
-        # A short run may miss by chance: three of its own errors are allowed for.
-        slack = 3 * max(100 * self.tally(k, "slots").rejected_error for k in fair)
-        slack = slack if self.found.runs < validation.LONG else 0.0
-        good = all(LOW - slack <= v <= HIGH + slack for v in shares.values())
-        low, high = min(shares.values()), max(shares.values())
+        tallies = [self.tally(k, "slots") for k in fair]
+        shares = [100 * t.rejected for t in tallies]
+        error = 100 * max(share_error(t.rejected or 0.05, t.runs) for t in tallies)
+        good = all(LOW - 2 * error <= v <= HIGH + 2 * error for v in shares)
+        low, high = min(shares), max(shares)
         return (
             CheckResult(
                 "size",
                 "Does the first method keep to its own standard?",
                 "pass" if good else "fail",
                 f"Where the comparison is fair and nothing happened, the permutation raises "
-                f"between {number(low, 1)} and {number(high, 1)} false alarms in 100 data sets; "
-                f"we call {number(LOW, 1)} to {number(HIGH, 1)} good.",
-                {"lowest": low, "highest": high},
+                f"between {number(low, 1)} and {number(high, 1)} false alarms in 100 data sets. "
+                f"We call {number(LOW, 1)} to {number(HIGH, 1)} good, give or take twice the "
+                f"Monte Carlo error of {number(error, 1)}.",
+                {"lowest": low, "highest": high, "error": error},
             ),
         )
 
