@@ -233,9 +233,9 @@ def truth(study: Study, extract: str | Path | None) -> dict[tuple[str, str], flo
         return {}
     known = {
         (name, definition): effect
-        for name, effect in study.truth.effects.items()
+        for name, effect in study.truth.sizes.items()
         for definition in DEFINITIONS
-        if definition == "original" or effect == 0
+        if effect == 0 or (definition == "original" and not study.truth.varies)
     }
     stored = DATA / "truth" / study.id / "truth.json"
     manifest = extract_folder(study, extract) / "manifest.json"

@@ -96,11 +96,10 @@ def small_study():
 @pytest.fixture(scope="session")
 def small_extract(small_study) -> Path:
     """A hundredth of the made-up extract, made once for all test processes."""
-    from sos_analysis.records.synthetic import generate
-    from sos_analysis.sources import code_hash
+    from sos_analysis.records.synthetic import generate, generator_hash
 
     place = ROOT / "_build" / "tests"
-    folder = place / f"extract-{small_study.hash[:8]}-{code_hash('records.synthetic')[:8]}"
+    folder = place / f"extract-{small_study.hash[:8]}-{generator_hash()[:8]}"
     with one_at_a_time("small-extract", place):
         if not (folder / "manifest.json").is_file():
             generate(small_study, folder, folder.with_name(f"{folder.name}-truth"), scale=0.01)

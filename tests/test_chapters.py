@@ -162,14 +162,21 @@ def test_restricted_records_are_rated_and_not_called_made_up(extract: Path, tmp_
     assert "covers_truth" not in {c.id for c in result.checks}
 
 
-def test_a_thin_sample_is_marked_or_refused_never_guessed(small_extract: Path) -> None:
-    """One per cent of England: what cannot be computed is a symbol, or one clear error."""
+def test_a_thin_sample_is_marked_or_refused_never_guessed(
+    small_extract: Path, tmp_path: Path
+) -> None:
+    """One per cent of England or less: what cannot be computed is a symbol, or one clear error."""
+    from sos_analysis.records.synthetic import generate
+
     result = chapter("rq3_escalation_on_rereferral", extract=str(small_extract), draws=DRAWS)
     cells = [v for key in ("low", "high", "crv3") for v in result.tables["estimates"].values(key)]
     assert {"[c]", "[x]"} & set(cells)
     assert all(isinstance(v, str) or math.isfinite(v) for v in cells)
+    study = load_study()
+    codes = [a.code for a in study.authorities]
+    generate(study, tmp_path / "npd", tmp_path / "truth", scale=0.003, authorities=codes)
     with pytest.raises(RecordsError, match=r"no matched group is left.*Use a larger extract"):
-        chapter("rq4_kinship_care", extract=str(small_extract), draws=DRAWS)
+        chapter("rq4_kinship_care", extract=str(tmp_path / "npd"), draws=DRAWS)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +314,7 @@ def test_planted_kinship_effect_is_found_at_full_size(tmp_path: Path) -> None:
     from sos_analysis.records.synthetic import generate
 
     study = load_study()
-    codes = list(study.sample("kinship"))
+    codes = [a.code for a in study.authorities]
     misses = []
     for seed in (1, 2, 3):
         folder = tmp_path / str(seed)

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from sos_analysis import charts, tables
 from sos_analysis.charts import drawings
-from sos_analysis.charts.svg import COLOURS, nice_ticks, text_width, wrap
+from sos_analysis.charts.svg import CLASSES, COLOURS, nice_ticks, text_width, wrap
 from sos_analysis.disclosure import (
     KINDS,
+    STATIC,
     Column,
     FigureOptions,
     SafeFigure,
@@ -26,6 +27,7 @@ from sos_analysis.disclosure import (
     safe_figure,
     safe_table,
 )
+from sos_analysis.errors import DisclosureError
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "</script><svg onload=alert(1)> & \"Co\" 'uncil' \u2028 end"
@@ -58,19 +60,32 @@ OPTIONS = {
         "Children with kin", "per 100", 1, adopted_from=2016.5, adoption="Adoption", time="Year"
     ),
     "bars": FigureOptions("Children", "per 100", 1),
+    "panels": FigureOptions("Value", "", 1, time="Year"),
+    "tiles": FigureOptions("Referrals closed at once", "per 100", 1),
+    "curve": FigureOptions("Difference in kinship care", "per 100", 1, mid=5),
 }
+#: Kinds that Plotly draws too.
+MOVING = [kind for kind in KINDS if kind not in STATIC]
+#: Kinds whose values are means or rates.
+PLAIN = ("trend", "bars", "panels", "tiles")
 
 
 def rows(kind: str, *, series: bool = False, label: str = "A longer label of one estimate") -> Any:
-    names = ["Pilot authorities", "Comparator authorities"] if series or kind == "trend" else [None]
+    names = (
+        ["Pilot authorities", "Comparator authorities"]
+        if series or kind in ("trend", "panels")
+        else [None]
+    )
     found = []
     for s, name in enumerate(names):
         extra = {"series": name} if name else {}
-        if kind in ("estimates", "bars"):
+        if kind in ("estimates", "bars", "tiles", "curve"):
+            more = {"tiles": {"region": "London"}, "curve": {"fixed": f"Effects {s}"}}.get(kind, {})
             found += [
-                {"label": f"{label} {w}", "value": v - s, "low": v - 4, "high": v + 3.26, **extra}
+                {"label": f"{label} {w}", "value": v - s, "low": v - 4, "high": v + 3.26, **extra,
+                 **more}
                 for w, v in (("one", -6.94), ("two", 2.41), ("three", 0.0))
-            ]
+            ]  # fmt: skip
         elif kind == "event_study":
             found += [
                 {
@@ -83,7 +98,8 @@ def rows(kind: str, *, series: bool = False, label: str = "A longer label of one
                 for t in range(-9, 4)
             ]
         else:
-            found += [{"time": y, "value": 40.04 - s * 1.37 + y % 3, **extra}
+            panel = {"label": label} if kind == "panels" else {}
+            found += [{**panel, "time": y, "value": 40.04 - s * 1.37 + y % 3, **extra}
                       for y in range(2010, 2020)]  # fmt: skip
     return [{**row, "n": 400} for row in found]
 
@@ -101,12 +117,14 @@ def make(kind: str, data: Any = None, *, origin: str = "restricted", **more: Any
         "authorities": 9,
         "caption": "Bars are intervals.",
     }
-    if kind in ("trend", "bars"):
+    if kind in PLAIN:
         given["statistics"] = {"value": "n"}
     else:
         given["residual_dof"] = 26
     rendered = rows(kind) if data is None else data
-    if kind in ("trend", "bars"):
+    if kind == "curve" and "fixed" in rendered[0]:
+        given["columns"] = {"fixed": Column("Fixed effects")}
+    if kind in PLAIN:
         rendered = [{k: v for k, v in r.items() if k not in ("low", "high")} for r in rendered]
     return safe_figure(kind, rendered, **{**given, **more})
 
@@ -130,7 +148,7 @@ def test_svg_plotly_table_and_csv_show_the_same_numbers(kind: str, series: bool)
     figure = make(kind, rows(kind, series=series))
     expected = sorted(csv_numbers(figure, "value"))
     assert len(expected) > 2
-    spec = charts.plotly(figure)
+    spec = charts.plotly(figure) if kind in MOVING else {"data": []}
     axis = "x" if kind in ("estimates", "bars") else "y"
     drawn = [
         v
@@ -139,7 +157,7 @@ def test_svg_plotly_table_and_csv_show_the_same_numbers(kind: str, series: bool)
         for v in trace[axis]
         if v is not None
     ]
-    assert sorted(drawn) == expected
+    assert sorted(drawn) == (expected if kind in MOVING else [])
     if kind in ("estimates", "event_study"):
         ends = [
             v for t in spec["data"] if t["name"] == "interval" for v in t[axis] if v is not None
@@ -211,7 +229,7 @@ def test_any_data_draws_as_well_formed_xml(
 ) -> None:
     data = [
         {"label": f"Label {label}{i}x", "time": i, "series": "S", "value": v,
-         "low": v - 1, "high": v + 1, "n": 100}
+         "low": v - 1, "high": v + 1, "n": 100, "region": f"Region {label}"}
         for i, v in enumerate(values)
     ]  # fmt: skip
     keep = {*KINDS[kind], "n"}
@@ -220,7 +238,8 @@ def test_any_data_draws_as_well_formed_xml(
     assert root.get("role") == "img"
     numbers = re.findall(r' (?:x|y|cx|cy|x1|x2|y1|y2)="([^"]*)"', charts.svg(figure, "x"))
     assert all(re.fullmatch(r"-?\d+(\.\d+)?", n) for n in numbers)
-    json.dumps(charts.plotly(figure), allow_nan=False)
+    if kind in MOVING:
+        json.dumps(charts.plotly(figure), allow_nan=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -239,7 +258,11 @@ def test_no_label_can_become_mark_up(kind: str) -> None:
     html = charts.render(figure, 'x"onclick="y').html
     assert "<svg onload" not in html
     assert 'onclick="y' not in html
-    assert html.count("</script>") == 1
+    for narrow in (False, True):
+        ET.fromstring(charts.svg(figure, "n", narrow=narrow))
+    assert html.count("</script>") == int(kind in MOVING)
+    if kind in STATIC:
+        return
     script = re.search(r'class="sos-plotly">(.*?)</script>', html, re.S)
     assert script is not None
     assert "<" not in script[1]
@@ -249,8 +272,6 @@ def test_no_label_can_become_mark_up(kind: str) -> None:
     assert set(re.findall(r"<[^>]*>", drawn_by_plotly + json.dumps(spec["data"]))) <= {
         "<br>", "<b>", "</b>", "<extra>", "</extra>",
     }  # fmt: skip
-    for narrow in (False, True):
-        ET.fromstring(charts.svg(figure, "n", narrow=narrow))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -259,10 +280,14 @@ def test_made_up_charts_say_so_in_picture_spec_table_and_file(kind: str) -> None
     for narrow in (False, True):
         assert "MADE-UP DATA" in charts.svg(made, "x", narrow=narrow)
         assert "MADE-UP DATA" not in charts.svg(real, "x", narrow=narrow)
-    notes = charts.plotly(made)["layout"]["annotations"]
-    assert any("MADE-UP DATA" in n["text"] for n in notes)
-    assert "MADE-UP" not in json.dumps(charts.plotly(real))
-    assert charts.plotly(made)["layout"]["meta"]["origin"] == "synthetic"
+    if kind in MOVING:
+        notes = charts.plotly(made)["layout"]["annotations"]
+        assert any("MADE-UP DATA" in n["text"] for n in notes)
+        assert "MADE-UP" not in json.dumps(charts.plotly(real))
+        assert charts.plotly(made)["layout"]["meta"]["origin"] == "synthetic"
+    else:
+        with pytest.raises(DisclosureError, match="no Plotly form; only these have: estimates"):
+            charts.plotly(made)
     assert {r["origin"] for r in csv_rows(made)} == {"Made-up data"}
     assert "Made-up data" in charts.render(made, "x").html.split("<details")[1]
 
@@ -300,8 +325,8 @@ def test_a_figure_has_all_that_a_reader_needs(kind: str) -> None:
     assert link.get("href") == "../../downloads/rq4/x.csv"
     assert link.get("download") == "x.csv"
     assert "CSV" in (link.text or "")
-    plot = next(e for e in root.iter("div") if e.get("class") == "sos-plot")
-    assert plot.get("aria-hidden") == "true"
+    plots = [e for e in root.iter("div") if e.get("class") == "sos-plot"]
+    assert [e.get("aria-hidden") for e in plots] == (["true"] if kind in MOVING else [])
 
 
 @pytest.mark.parametrize("series", [False, True])
@@ -349,6 +374,9 @@ def test_colours_pass_contrast_in_both_modes(mode: int) -> None:
     for series in "123456":
         assert contrast(COLOURS[series][mode], COLOURS["paper"][mode]) >= 4.5, series
     assert len(set(COLOURS.values())) == len(COLOURS)
+    # Classes of a map go one way in lightness, so they read without colour.
+    shades = [luminance(COLOURS[name][mode]) for name in CLASSES]
+    assert shades == sorted(shades, reverse=mode == 0)
 
 
 def test_series_differ_by_more_than_colour() -> None:
@@ -364,10 +392,59 @@ def test_series_differ_by_more_than_colour() -> None:
     assert [t["marker"]["line"]["width"] > 0 for t in bars] == [False, True]
 
 
+# --- kinds that are pictures alone --------------------------------------------------------------
+
+
+def test_a_map_letters_the_marked_and_shades_by_fifths() -> None:
+    data = [
+        {"label": f"Place {i:02}", "region": ("North East", "Outer London", "Elsewhere")[i % 3],
+         "value": float(i), "series": "Pilot" if i in (3, 7) else "Other"}
+        for i in range(20)
+    ]  # fmt: skip
+    data.append({"label": "Unknown", "region": "London", "value": None, "series": "Other"})
+    figure = make("tiles", [{**r, "n": 90} for r in data])
+    for narrow in (False, True):
+        root = ET.fromstring(charts.svg(figure, "x", narrow=narrow))
+        tiles = {t[0].text: t for t in root.iter(f"{SVG}rect") if len(t)}
+        assert len(tiles) == 21
+        assert "Place 03, Pilot: 3.0 per 100" in tiles
+        assert "Unknown: no figure given" in tiles
+        shades = [tiles[f"Place {i:02}: {i}.0 per 100"].get("style") for i in (0, 5, 9, 13, 19)]
+        assert len(set(shades)) == 5
+        texts = [t.text for t in root.iter(f"{SVG}text")]
+        assert {"A", "B"} <= set(texts)
+        assert "Pilot: A Place 03; B Place 07" in " ".join(t or "" for t in texts)
+    places = {(t.get("x"), t.get("y")) for t in tiles.values()}
+    assert len(places) == 21  # no two tiles on one place
+
+
+def test_a_curve_is_in_order_and_each_choice_marks_its_estimates() -> None:
+    values = (3.0, -7.5, 0.5, -2.0)
+    data = [
+        {"label": f"Way {i}", "value": v, "low": v - 1, "high": v + 1, "n": 90,
+         "fixed": "Both" if i % 2 else "One", "same": "As ever",
+         "series": "Other ways" if i < 3 else "Pre-specified"}
+        for i, v in enumerate(values)
+    ]  # fmt: skip
+    figure = make("curve", data)
+    figure = make("curve", data, columns={"fixed": Column("Fixed effects"), "same": Column("Same")})
+    root = ET.fromstring(charts.svg(figure, "x"))
+    circles = [e for e in root.iter(f"{SVG}circle") if e.get("data-value")]
+    at = [float(e.get("cx") or 0) for e in circles]
+    assert at == sorted(at)
+    assert [e.get("data-value") for e in circles] == ["\u22127.5", "+0.5", "+3.0"]
+    # Two paths of intervals (with and without zero), one a choice; 'Same' does not vary.
+    paths = [e.get("d") or "" for e in root.iter(f"{SVG}path")]
+    assert sorted(p.count("M") for p in paths) == [1, 2, 2, 3]
+    texts = {t.text for t in root.iter(f"{SVG}text")}
+    assert {"Fixed effects", "Both", "One"} <= texts
+    assert "Same" not in texts
+
+
 # --- Plotly -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MOVING)
 def test_plotly_spec_is_plain_quiet_and_needs_the_basic_bundle_alone(kind: str) -> None:
     spec = charts.plotly(make(kind))
     assert json.loads(json.dumps(spec, allow_nan=False)) == spec

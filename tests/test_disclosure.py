@@ -56,6 +56,7 @@ def make(rows: Any, columns: dict[str, Any], **more: Any) -> SafeTable:
 
 def figure(kind: str = "estimates", rows: Any = None, **more: Any) -> SafeFigure:
     values = {"label": "a", "time": 1, "series": "Pilots", "value": 1.0, "low": 0.0, "high": 2.0}
+    values["region"] = "London"
     given: dict[str, Any] = {
         "title": "A message",
         "subtitle": "Measure, England, 2019",
@@ -68,7 +69,7 @@ def figure(kind: str = "estimates", rows: Any = None, **more: Any) -> SafeFigure
         "authorities": 9,
     }
     default = [{k: v for k, v in values.items() if k in KINDS.get(kind, ())}]
-    if kind in ("trend", "bars"):
+    if kind in ("trend", "bars", "panels", "tiles"):
         default[0]["n"] = 100
         given["statistics"] = {"value": "n"}
     return safe_figure(kind, default if rows is None else rows, **{**given, **more})

@@ -571,7 +571,7 @@ def small(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
         study,
         folder / "extract",
         folder / "truth",
-        scale=0.1,
+        scale=0.12,
         seed=11,
         authorities=["002", "004", "104"],
     )

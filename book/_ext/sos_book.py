@@ -1,6 +1,8 @@
 """The book's one Sphinx extension.
 
 - ``{claim}`` puts a number from the results into a sentence; an unknown one fails the build.
+- ``{exhibit}`` puts a table or a chart of a result on a page of prose.
+- ``{plan}`` writes out the plan and what became of it.
 - ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
 - Every page gets a banner that says whether its numbers are real.
 - Formulas become MathML: no script, no font, no network.
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 RESULTS = "results"
 CHAPTERS = "book/chapters"
 CHART_STYLE = "sos-charts.css"
+DOWNLOADS = "downloads"
 
 
 # --- numbers ----------------------------------------------------------------------------------
@@ -89,6 +92,58 @@ class EditionDirective(SphinxDirective):
         if edition(bundle) != wanted:
             return []
         return self.parse_content_to_nodes(allow_section_headings=True)
+
+
+class ExhibitDirective(SphinxDirective):
+    """A table or chart of the results by ``RESULT NAME``; its content stands in where it is absent.
+
+    Without content an absent one fails the build. One with content is for what rests on files
+    that a build may lack.
+    """
+
+    has_content = True
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        result_name, name = self.arguments
+        bundle: Bundle = self.env.app.sos_bundle  # type: ignore[attr-defined]
+        for path in sorted(Path(self.env.srcdir, RESULTS).glob(f"{result_name}.json")):
+            self.env.note_dependency(str(path))
+        result = bundle.chapters.get(result_name)
+        items = {**result.tables, **result.figures} if result else {}
+        if result is None or name not in items:
+            if self.content:
+                return self.parse_content_to_nodes()
+            have = ", ".join(items) if result else f"no result {result_name!r}"
+            raise self.error(f"no exhibit {name!r} of {result_name!r}; there is: {have}")
+        show = result.table if name in result.tables else result.figure
+        here = posixpath.dirname(self.env.docname)
+        html = show(name, base=posixpath.relpath(DOWNLOADS, here or ".")).html
+        return [nodes.raw("", html, format="html")]
+
+
+class PlanDirective(SphinxDirective):
+    """The plan's items of ``original`` or ``ours``, or the ``departures`` from the original."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        from sos_analysis.chapters import CHAPTERS
+        from sos_analysis.plan import ORIGINS as WHOSE
+        from sos_analysis.plan import PATH, departures_page, items_page, load_plan
+
+        self.env.note_dependency(str(PATH))
+        try:
+            plan = load_plan()
+        except SosError as error:
+            raise self.error(str(error)) from error
+        part = self.arguments[0]
+        if part == "departures":
+            return self.parse_text_to_nodes(departures_page(plan))
+        if part not in WHOSE:
+            raise self.error(f"plan {part!r} is unknown; allowed: departures, {', '.join(WHOSE)}")
+        titles = {name: spec.title for name, spec in CHAPTERS.items()}
+        return self.parse_text_to_nodes(items_page(plan, part, titles))
 
 
 def edition(bundle: Bundle) -> str:
@@ -313,6 +368,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("comments_config", {}, "env")
     app.add_role("claim", ClaimRole())
     app.add_directive("edition", EditionDirective)
+    app.add_directive("exhibit", ExhibitDirective)
+    app.add_directive("plan", PlanDirective)
     plain = (_plain_claim, _plain_claim)
     app.add_node(claim_node, html=(_html_claim, None), text=plain, latex=plain)
     _register_math(app)

@@ -184,6 +184,13 @@ def facts(study: str = "synthetic") -> ChapterResult:
     return compute_facts(study)
 
 
+def england(study: str = "synthetic", extract: str = "") -> ChapterResult:
+    """The made-up England measured against published figures."""
+    from sos_analysis.chapters.england import england as compute_england
+
+    return compute_england(study, extract)
+
+
 def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters of a chapter, those given checked, the others at their defaults."""
     for name, value in given.items():

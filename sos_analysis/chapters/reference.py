@@ -139,7 +139,7 @@ def _design(study: Study) -> list[Claim]:
         made.append(
             Claim(
                 "facts.truth.kinship",
-                shipped.truth.effects["kinship"] * kinship.scale,
+                shipped.truth.sizes["kinship"] * kinship.scale,
                 kinship.unit,
                 decimals=0,
                 origin="synthetic",

@@ -20,6 +20,8 @@ What a page gets from `render` (the contract with the site's script and style sh
       <p class="sos-take-away"><a class="sos-download" download href="…">…</a></p>
     </figure>
 
+Kinds of `STATIC` have no ``sos-plot`` and no script: their pictures carry tooltips.
+
 For the script:
 
 * for each ``script.sos-plotly`` that comes into view, load the one local bundle (basic: scatter
@@ -44,22 +46,43 @@ import json
 from typing import Any
 
 from sos_analysis import tables
-from sos_analysis.charts import drawings, plotly_spec
+from sos_analysis.charts import curve, drawings, panels, plotly_spec, tiles
 from sos_analysis.charts.svg import COLOURS
-from sos_analysis.disclosure.safe import SafeFigure
+from sos_analysis.disclosure.safe import KINDS, STATIC, SafeFigure
 from sos_analysis.disclosure.suppression import CONFIDENTIAL
+from sos_analysis.errors import DisclosureError
 from sos_analysis.formats import Rendered, escape
+
+_DRAWN = {**drawings.DRAWN, "panels": panels.draw, "tiles": tiles.draw, "curve": curve.draw}
 
 
 def svg(figure: SafeFigure, name: str, *, narrow: bool = False) -> str:
     """Static drawing of a figure; 720 units wide, or 340 for a phone."""
     _require(figure)
-    return drawings.draw(figure, name, narrow=narrow)
+    size = drawings.NARROW if narrow else drawings.WIDE
+    return _DRAWN[figure.kind](figure, size).render(
+        name=name,
+        title=f"Chart: {figure.title}",
+        description=figure.alt,
+        css=f"sos-svg sos-svg-{'narrow' if narrow else 'wide'}",
+        hidden=narrow,
+    )
 
 
 def plotly(figure: SafeFigure) -> dict[str, Any]:
-    """Plain Plotly figure: keys data, layout, config, dark, height."""
+    """Plain Plotly figure: keys data, layout, config, dark, height.
+
+    Raises
+    ------
+    DisclosureError
+        The kind is one of `STATIC`, which are pictures alone.
+    """
     _require(figure)
+    if figure.kind in STATIC:
+        raise DisclosureError(
+            f"a {figure.kind} chart has no Plotly form; only these have: "
+            f"{', '.join(k for k in KINDS if k not in STATIC)}"
+        )
     return plotly_spec.spec(figure)
 
 
@@ -81,9 +104,6 @@ def render(figure: SafeFigure, name: str, *, href: str = "") -> Rendered:
     """
     _require(figure)
     key = escape(name)
-    # "<" never appears in the JSON, so no text in the data can end the script element.
-    spec = json.dumps(plotly(figure), sort_keys=True, ensure_ascii=False, allow_nan=False)
-    spec = spec.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     caption = f'<p class="sos-caption">{escape(figure.data.caption)}</p>'
     link = tables.download(href, "chart's data")
     html = (
@@ -93,8 +113,7 @@ def render(figure: SafeFigure, name: str, *, href: str = "") -> Rendered:
         f'<p class="sos-figure-title"><strong>{escape(figure.title)}</strong></p>'
         f'<p class="sos-figure-subtitle">{escape(figure.subtitle)}</p></figcaption>'
         f'<div class="sos-canvas">{svg(figure, f"{name}-w")}{svg(figure, f"{name}-n", narrow=True)}'
-        '<div class="sos-plot" aria-hidden="true" hidden></div>'
-        f'<script type="application/json" class="sos-plotly">{spec}</script></div>'
+        f"{'' if figure.kind in STATIC else _interactive(figure)}</div>"
         f"{caption if figure.data.caption else ''}{_not_drawn(figure)}"
         f"{tables.source_line(figure.source, figure.origin)}"
         '<details class="sos-data"><summary>Show the data</summary>'
@@ -103,6 +122,17 @@ def render(figure: SafeFigure, name: str, *, href: str = "") -> Rendered:
     )
     text = f"{figure.title}\n{figure.subtitle}\n{figure.alt}\nSource: {figure.source}"
     return Rendered(html, text)
+
+
+def _interactive(figure: SafeFigure) -> str:
+    """Where the script draws, and what."""
+    # "<" never appears in the JSON, so no text in the data can end the script element.
+    spec = json.dumps(plotly(figure), sort_keys=True, ensure_ascii=False, allow_nan=False)
+    spec = spec.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        '<div class="sos-plot" aria-hidden="true" hidden></div>'
+        f'<script type="application/json" class="sos-plotly">{spec}</script>'
+    )
 
 
 def css() -> str:

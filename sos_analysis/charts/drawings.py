@@ -1,4 +1,7 @@
-"""The four chart kinds as static SVG, wide for a desktop and narrow for a phone."""
+"""Charts of estimates, time and bars as static SVG; parts that the other kinds share.
+
+Each is drawn wide for a desktop and narrow for a phone.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sos_analysis.charts.svg import Canvas, colour, nice_ticks, text_width, wrap
-from sos_analysis.disclosure.safe import Cell, FigureOptions, SafeFigure
+from sos_analysis.disclosure.safe import DIFFERENCES, Cell, FigureOptions, SafeFigure
 from sos_analysis.formats import MINUS, interval, number, quantity
 
 SHAPES = ("circle", "square", "diamond", "triangle")
@@ -45,25 +48,7 @@ WIDE = Size(720, 15, False)
 NARROW = Size(340, 14, True)
 
 Key = list[tuple[str, str, int]]  # (what is drawn, words, series)
-
-
-def draw(figure: SafeFigure, name: str, *, narrow: bool = False) -> str:
-    """SVG element of a figure."""
-    size = NARROW if narrow else WIDE
-    kinds: dict[str, Callable[[SafeFigure, Size], Canvas]] = {
-        "estimates": _estimates,
-        "event_study": _event_study,
-        "trend": _trend,
-        "bars": _bars,
-    }
-    canvas = kinds[figure.kind](figure, size)
-    return canvas.render(
-        name=name,
-        title=f"Chart: {figure.title}",
-        description=figure.alt,
-        css=f"sos-svg sos-svg-{'narrow' if narrow else 'wide'}",
-        hidden=narrow,
-    )
+Place = Callable[[float], float]  # from a value to a coordinate
 
 
 # --- what the data say ------------------------------------------------------------------------
@@ -144,7 +129,7 @@ def domain(figure: SafeFigure, found: Sequence[Point], *, zero: bool) -> list[fl
     values = [v for p in found for v in (p.value, p.low, p.high) if v is not None]
     if zero:
         values.append(0.0)
-    if o.mid is not None and figure.kind in ("estimates", "event_study"):
+    if o.mid is not None and figure.kind in DIFFERENCES:
         values += [-o.mid, o.mid]
     return nice_ticks(min(values, default=0.0), max(values, default=1.0))
 
@@ -159,12 +144,12 @@ def tick_text(ticks: Sequence[float], value: float) -> str:
 # --- parts ------------------------------------------------------------------------------------
 
 
-def _key_height(key: Key, size: Size) -> float:
+def key_height(key: Key, size: Size) -> float:
     lines = sum(len(wrap(words, size.width - 40, size.font - 1)) for _, words, _ in key)
     return lines * size.line + (6 if key else 0)
 
 
-def _draw_key(c: Canvas, key: Key, size: Size, top: float) -> None:
+def draw_key(c: Canvas, key: Key, size: Size, top: float) -> None:
     y = top + size.font
     for what, words, series in key:
         mid = y - size.font * 0.32
@@ -179,6 +164,8 @@ def _draw_key(c: Canvas, key: Key, size: Size, top: float) -> None:
             c.line(17, mid - 8, 17, mid + 8, colour("ink"), 1.5, "5 3")
         elif what in ("hollow", "filled"):
             c.marker(SHAPES[series], 17, mid, 5, tint, hollow=what == "hollow")
+        elif what == "diamond":
+            c.marker("diamond", 17, mid, 6, tint)
         else:
             c.line(4, mid, 30, mid, tint, 2.5, DASHES[series] if what == "line" else "")
             c.marker(SHAPES[series], 17, mid, 5, tint)
@@ -187,18 +174,18 @@ def _draw_key(c: Canvas, key: Key, size: Size, top: float) -> None:
             y += size.line
 
 
-def _room_for_made_up(figure: SafeFigure, size: Size) -> float:
+def room_for_made_up(figure: SafeFigure, size: Size) -> float:
     """Height of a line of its own, where the label would lie behind words."""
     return size.line + 4 if size.narrow and figure.origin == "synthetic" else 0.0
 
 
-def _made_up_line(c: Canvas, figure: SafeFigure, size: Size) -> None:
-    if _room_for_made_up(figure, size):
+def made_up_line(c: Canvas, figure: SafeFigure, size: Size) -> None:
+    if room_for_made_up(figure, size):
         c.text(4, size.font, MADE_UP, size.font, bold=True, colour=colour("muted"),
                role="sos-made-up")  # fmt: skip
 
 
-def _made_up(c: Canvas, figure: SafeFigure, x0: float, x1: float, y0: float, y1: float) -> None:
+def made_up(c: Canvas, figure: SafeFigure, x0: float, x1: float, y0: float, y1: float) -> None:
     if figure.origin != "synthetic":
         return
     font = min((x1 - x0) / (len(MADE_UP) * 0.72), (y1 - y0) * 0.6, 46)
@@ -249,7 +236,7 @@ def _below_height(o: FigureOptions, size: Size) -> float:
     return size.font + 20 + (lines + bool(o.lower or o.higher)) * size.line
 
 
-def _scale(ticks: Sequence[float], start: float, end: float) -> Callable[[float], float]:
+def scale(ticks: Sequence[float], start: float, end: float) -> Callable[[float], float]:
     low, high = ticks[0], ticks[-1]
     return lambda v: start + (v - low) / (high - low) * (end - start)
 
@@ -276,15 +263,15 @@ def _estimates(figure: SafeFigure, size: Size) -> Canvas:
         text = value_words(o, p)
         extra = size.line + 24 if size.narrow else 18
         rows.append((p, label_lines, text, len(label_lines) * size.line + extra))
-    head = _room_for_made_up(figure, size)
-    top = head + _key_height(key, size) + 6
+    head = room_for_made_up(figure, size)
+    top = head + key_height(key, size) + 6
     bottom = top + sum(r[3] for r in rows) + 6
     c = Canvas(size.width, bottom + _below_height(o, size))
     ticks = domain(figure, found, zero=True)
     x0, x1 = column + 14, size.width - right
-    at = _scale(ticks, x0, x1)
-    _made_up_line(c, figure, size)
-    _draw_key(c, key, size, head)
+    at = scale(ticks, x0, x1)
+    made_up_line(c, figure, size)
+    draw_key(c, key, size, head)
     strips = [(top, bottom)]
     if size.narrow:
         # Words stand above each mark, so grid and band are drawn behind the marks alone.
@@ -297,7 +284,7 @@ def _estimates(figure: SafeFigure, size: Size) -> Canvas:
     for start, end in strips:
         c.line(at(0), start, at(0), end, colour("ink"), 1.5)
     if not size.narrow:
-        _made_up(c, figure, x0, x1, top, bottom)
+        made_up(c, figure, x0, x1, top, bottom)
     y = top
     for p, label_lines, text, height in rows:
         tint = colour(str(p.series + 1))
@@ -351,18 +338,18 @@ def _plane(
     o, data = figure.options, figure.data
     times = sorted(set(zip(position(data.values("time")), _times(figure), strict=True)))
     lines = wrap(axis_words(o), size.width - 8, size.font - 1)
-    top = _key_height(key, size) + len(lines) * size.line + 10
+    top = key_height(key, size) + len(lines) * size.line + 10
     height = 215.0 if size.narrow else 290.0
     left = max(text_width(tick_text(ticks, t), size.font - 1) for t in ticks) + 12
     end, bottom = size.width - right, top + height
     c = Canvas(size.width, bottom + size.font * 1.3 + 10 + (size.line if o.time else 0))
     low, high = times[0][0] - pad, times[-1][0] + pad
-    x = _scale([low, high] if high > low else [low - 0.5, low + 0.5], left, end)
-    y = _scale(ticks, bottom, top)
-    _draw_key(c, key, size, 0)
+    x = scale([low, high] if high > low else [low - 0.5, low + 0.5], left, end)
+    y = scale(ticks, bottom, top)
+    draw_key(c, key, size, 0)
     for k, line in enumerate(lines):
         # The title of the value axis lies above it: nobody need turn their head.
-        c.text(4, _key_height(key, size) + size.font + k * size.line, line, size.font - 1,
+        c.text(4, key_height(key, size) + size.font + k * size.line, line, size.font - 1,
                colour=colour("muted"))  # fmt: skip
     if o.adopted_from is not None:
         start, stop = o.adopted_from, o.adopted_to if o.adopted_to is not None else o.adopted_from
@@ -392,7 +379,7 @@ def _plane(
                anchor="middle", colour=colour("muted"))  # fmt: skip
     if o.adopted_from is not None and (o.adopted_to is None or o.adopted_to == o.adopted_from):
         c.line(x(o.adopted_from), top, x(o.adopted_from), bottom, colour("ink"), 1.5, "5 3")
-    _made_up(c, figure, left, end, top, bottom)
+    made_up(c, figure, left, end, top, bottom)
     return _Plane(c, x, y, left, end, top, bottom)
 
 
@@ -529,17 +516,17 @@ def _bars(figure: SafeFigure, size: Size) -> Canvas:
         bars = len(mine) * (thick + 3)
         height = text_height + bars + 12 if size.narrow else max(text_height, bars) + 14
         blocks.append((mine, lines, height))
-    head = _room_for_made_up(figure, size)
-    top = head + _key_height(key, size) + 6
+    head = room_for_made_up(figure, size)
+    top = head + key_height(key, size) + 6
     bottom = top + sum(b[2] for b in blocks)
     c = Canvas(size.width, bottom + _below_height(o, size))
     ticks = domain(figure, found, zero=True)
     widest = max((text_width(number(p.value, o.decimals), size.font) for p in found), default=0)
     x0 = column + 14 + (widest + 8 if ticks[0] < 0 else 0)
     x1 = size.width - widest - 12
-    at = _scale(ticks, x0, x1)
-    _made_up_line(c, figure, size)
-    _draw_key(c, key, size, head)
+    at = scale(ticks, x0, x1)
+    made_up_line(c, figure, size)
+    draw_key(c, key, size, head)
     strips = [(top, bottom)]
     if size.narrow:
         ends = list(itertools.accumulate((b[2] for b in blocks), initial=top))[1:]
@@ -549,7 +536,7 @@ def _bars(figure: SafeFigure, size: Size) -> Canvas:
         ]
     _x_axis(c, ticks, at, strips, size)
     if not size.narrow:
-        _made_up(c, figure, x0, x1, top, bottom)
+        made_up(c, figure, x0, x1, top, bottom)
     y = top
     for mine, lines, height in blocks:
         bars = len(mine) * (thick + 3)
@@ -575,4 +562,11 @@ def _bars(figure: SafeFigure, size: Size) -> Canvas:
     return c
 
 
-__all__ = ["MADE_UP", "MINUS", "draw", "points", "series_names", "tip"]
+DRAWN: dict[str, Callable[[SafeFigure, Size], Canvas]] = {
+    "estimates": _estimates,
+    "event_study": _event_study,
+    "trend": _trend,
+    "bars": _bars,
+}
+
+__all__ = ["DRAWN", "MADE_UP", "MINUS", "points", "series_names", "tip"]

@@ -1,4 +1,4 @@
-"""The four chart kinds as plain Plotly specifications: scatter and bar traces only.
+"""Charts of estimates, time and bars as plain Plotly specifications: scatter and bar traces only.
 
 Nothing but the safe figure goes in: hover text is written here from its cells. Intervals are
 lines from `low` to `high`, so the numbers in the JSON are those of the CSV. Colours are the light

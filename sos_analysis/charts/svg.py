@@ -27,7 +27,15 @@ COLOURS = {
     "grid": ("#D8DCE0", "#3A424C"),
     "band": ("#E3EAF1", "#263442"),
     "adopt": ("#F6E3C5", "#4A3B1E"),
+    # Five classes from low to high: lightness carries them, so they read without colour too.
+    "c1": ("#E2ECF4", "#22313F"),
+    "c2": ("#B5CDE2", "#34536E"),
+    "c3": ("#7FA8CB", "#4C7CA3"),
+    "c4": ("#4478A8", "#79AAD3"),
+    "c5": ("#17426B", "#BFDDF5"),
 }
+#: Classes of a value, from low to high.
+CLASSES = ("c1", "c2", "c3", "c4", "c5")
 
 
 def colour(name: str) -> str:
@@ -109,15 +117,50 @@ class Canvas:
         colour: str,
         opacity: float = 1.0,
         outline: bool = False,
+        *,
+        tip: str = "",
+        data: str = "",
     ) -> None:
+        """A rectangle, filled or as an outline, with an optional tooltip."""
         if outline:
             # Drawn inside the edge, so that the bar ends where its value is.
             x, y, width, height = x + 1.25, y + 1.25, width - 2.5, height - 2.5
         style = f"fill:{_PAPER};stroke:{colour};stroke-width:2.5" if outline else f"fill:{colour}"
         faint = f' fill-opacity="{num(opacity)}"' if opacity < 1 else ""
+        mark = f' data-value="{escape(data)}"' if data else ""
+        end = f"><title>{escape(tip)}</title></rect>" if tip else "/>"
         self._parts.append(
             f'<rect x="{num(x)}" y="{num(y)}" width="{num(max(width, 0))}" '
-            f'height="{num(max(height, 0))}"{faint} style="{style}"/>'
+            f'height="{num(max(height, 0))}"{faint}{mark} style="{style}"{end}'
+        )
+
+    def strokes(
+        self, spans: Sequence[tuple[float, float, float]], colour: str, width: float
+    ) -> None:
+        """Upright strokes (x, from y, to y) as one path: hundreds cost little."""
+        if not spans:
+            return
+        path = "".join(f"M{num(x)} {num(a)}V{num(b)}" for x, a, b in spans)
+        self._parts.append(
+            f'<path d="{path}" fill="none" stroke-width="{num(width)}" style="stroke:{colour}"/>'
+        )
+
+    def frame(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        stroke: float,
+        dash: str = "",
+        *,
+        tint: str = _INK,
+    ) -> None:
+        """An empty frame."""
+        dashed = f' stroke-dasharray="{dash}"' if dash else ""
+        self._parts.append(
+            f'<rect x="{num(x)}" y="{num(y)}" width="{num(width)}" height="{num(height)}" '
+            f'fill="none" stroke-width="{num(stroke)}"{dashed} style="stroke:{tint}"/>'
         )
 
     def polyline(

@@ -30,9 +30,11 @@ from dataclasses import replace
 from typing import Any
 
 from sos_analysis.disclosure.safe import (
+    DIFFERENCES,
     KINDS,
     MOST_SERIES,
     ORIGINS,
+    STATIC,
     TOKEN,
     Cell,
     Column,
@@ -468,7 +470,8 @@ def safe_figure(
     ----------
     kind : str
         One of `KINDS`, which says the columns of `frame` it reads: label, value, low, high, time,
-        series. Others (counts, authorities) may be shown in its table through `columns`.
+        region, series. Others (counts, authorities) may be shown in its table through `columns`;
+        a curve draws the further text columns as the choices behind each estimate.
     frame : DataFrame or sequence of mappings
         Exact values, as for `safe_table`.
     title, subtitle, alt, source : str
@@ -480,8 +483,7 @@ def safe_figure(
         More columns for the table under the chart, or other labels for the chart's own.
     **guards
         As in `safe_table`: count_columns, authorities, rates, statistics, estimates, residual_dof.
-        In estimates and event_study charts, value, low and high are estimates unless declared
-        otherwise.
+        In charts of `DIFFERENCES`, value, low and high are estimates unless declared otherwise.
 
     Raises
     ------
@@ -500,7 +502,7 @@ def safe_figure(
     _need(rows, [k for k in KINDS[kind] if k not in (guards.get("rates") or {})])
     specs = _figure_columns(kind, rows, options, columns or {}, guards)
     categories = [k for k in ("time",) if k in specs]
-    if kind in ("estimates", "event_study"):
+    if kind in DIFFERENCES:
         taken = {*(guards.get("rates") or {}), *(guards.get("statistics") or {})}
         mine = [k for k in ("value", "low", "high") if k not in taken]
         guards["estimates"] = tuple(dict.fromkeys([*mine, *guards.get("estimates", ())]))
@@ -538,11 +540,12 @@ def _figure_columns(
     columns: Mapping[str, Column | Mapping[str, Any] | str],
     guards: Mapping[str, Any],
 ) -> dict[str, Any]:
-    difference = kind in ("estimates", "event_study")
+    difference = kind in DIFFERENCES
     number = {"unit": options.unit, "decimals": options.decimals, "signed": difference}
     own: dict[str, Any] = {
         "label": Column("What is compared"),
         "time": Column(options.time or "Time"),
+        "region": Column("Region"),
         "series": Column("Group"),
         "value": Column(options.measure, **number),  # type: ignore[arg-type]
         "low": Column("Interval from", **number),  # type: ignore[arg-type]
@@ -558,6 +561,7 @@ __all__ = [
     "KINDS",
     "ORIGINS",
     "RESIDUAL_DOF",
+    "STATIC",
     "SYMBOLS",
     "Cell",
     "Column",

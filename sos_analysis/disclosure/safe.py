@@ -170,14 +170,21 @@ class SafeTable:
 
 
 #: Most series a chart of a kind can show and still be read (4 where not named).
-MOST_SERIES = {"bars": 2}
+MOST_SERIES = {"bars": 2, "panels": 2, "curve": 2}
 #: Columns a chart reads, by kind.
 KINDS: dict[str, tuple[str, ...]] = {
     "estimates": ("label", "value", "low", "high"),
     "event_study": ("time", "value", "low", "high"),
     "trend": ("time", "value", "series"),
     "bars": ("label", "value"),
+    "panels": ("label", "time", "value", "series"),
+    "tiles": ("label", "region", "value"),
+    "curve": ("label", "value", "low", "high"),
 }
+#: Kinds whose values are differences between groups, estimated by a model.
+DIFFERENCES = ("estimates", "event_study", "curve")
+#: Kinds drawn once, as a picture with tooltips: a script would add nothing.
+STATIC = ("panels", "tiles", "curve")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from .callaway import GroupTime
+from .event_study import _sup_t as sup_t
 from .frames import Floats, FrameError, Ints
 
 Kind = Literal["simple", "dynamic", "group", "calendar"]
@@ -179,6 +180,19 @@ def _assemble(
         overall_se=float(se[-1]),
         influence=influence,
     )
+
+
+def simultaneous(
+    means: Aggregate, *, df: int | None = None, level: float = 0.95, seed: int
+) -> tuple[Floats, Floats, float]:
+    """Band over all labels at once: (low, high, critical value), by sup-t.
+
+    The multivariate t with the averages' correlations and `df` degrees of freedom (None: normal);
+    did's multiplier bootstrap estimates the normal one's critical value.
+    """
+    critical = sup_t(means.covariance, 10**9 if df is None else df, level, seed)[0]
+    half = critical * means.se
+    return means.att - half, means.att + half, critical
 
 
 def pretest(effects: GroupTime) -> tuple[float, int, float]:

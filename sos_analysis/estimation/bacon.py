@@ -85,6 +85,8 @@ def balanced(
         w[u, t] = np.asarray(weight, float)
     if not np.isfinite(outcome).all():
         raise FrameError("y has a missing or infinite value; drop the unit or fill it first")
+    if np.isnan(dates).any():
+        raise FrameError("a cohort is missing; the never-treated have 0 or inf")
     if (dates != dates[:, :1]).any() or (w != w[:, :1]).any() or not (w > 0).all():
         raise FrameError("date and (positive) weight must be constant within a unit")
     date = np.where(dates[:, 0] <= 0, np.inf, dates[:, 0])

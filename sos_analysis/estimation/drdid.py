@@ -186,7 +186,9 @@ def _odds(
 def _prepare(x: Floats | None, size: int, n: Floats | None) -> tuple[Floats, Floats]:
     count = np.ones(size) if n is None else np.asarray(n, float)
     one = np.ones((size, 1))
-    full = one if x is None else np.hstack([one, np.asarray(x, float).reshape(size, -1)])
+    if x is None or not np.size(x):
+        return one, count
+    full = np.hstack([one, np.asarray(x, float).reshape(size, -1)])
     # Levels that do not occur here are dropped, as R drops unused levels.
     return full[:, independent((full * count[:, None]).T @ full)], count
 
@@ -229,6 +231,9 @@ def panel_2x2(
     x, n = _prepare(x, len(d), n)
     w = np.ones(len(d)) if w is None else np.asarray(w, float)
     y = np.asarray(change, float)
+    if x.shape[1] == 1:  # no covariates: all methods are the difference of means
+        sides = [_Term(1.0, w * d, False, y, True), _Term(-1.0, w * (1 - d), False, y, True)]
+        return _evaluate(sides, [], None, x, n)
     propensity, odds = _odds(method, d, x, w, n, trim)
     regressions: list[_Nuisance] = []
     r: Floats = y

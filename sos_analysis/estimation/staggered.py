@@ -6,6 +6,7 @@
 `imputation`            effects as outcomes less what untreated rows predict
 `goodman_bacon`         what a two-way fixed effects estimate averages; `twfe_weights` by cell
 `synthetic_did`         synthetic DiD, synthetic control
+`permute_dates`         randomisation inference for any of them
 ======================  ========================================================================
 
 All take arrays: outcome, period, first treated period (0 or inf: never), unit.
@@ -13,11 +14,12 @@ All take arrays: outcome, period, first treated period (0 or inf: never), unit.
 
 from __future__ import annotations
 
-from .aggregation import Aggregate, aggregate, pretest
+from .aggregation import Aggregate, aggregate, pretest, simultaneous
 from .bacon import Bacon, CellWeights, goodman_bacon, twfe_weights
 from .callaway import GroupTime, callaway_santanna
 from .drdid import TwoByTwo, cross_section_2x2, panel_2x2
 from .imputed import Imputed, imputation
+from .permuted_dates import DatePermutation, permute_dates
 from .saturated import Saturated, extended_twfe, sun_abraham
 from .synthetic_did import SyntheticDiD, synthetic_did
 
@@ -25,6 +27,7 @@ __all__ = [
     "Aggregate",
     "Bacon",
     "CellWeights",
+    "DatePermutation",
     "GroupTime",
     "Imputed",
     "Saturated",
@@ -37,7 +40,9 @@ __all__ = [
     "goodman_bacon",
     "imputation",
     "panel_2x2",
+    "permute_dates",
     "pretest",
+    "simultaneous",
     "sun_abraham",
     "synthetic_did",
     "twfe_weights",

@@ -73,6 +73,8 @@ def checked_rows(
     y, time = np.asarray(y, float), np.asarray(time, float)
     size = len(y)
     cohort = np.asarray(cohort, float).copy()
+    if np.isnan(cohort).any():
+        raise FrameError("a cohort is missing; the never-treated have 0 or inf")
     cohort[cohort <= 0] = np.inf
     begins = cohort - anticipation if start is None else np.asarray(start, float).copy()
     begins = np.where(np.isinf(cohort), np.inf, begins)
@@ -83,7 +85,7 @@ def checked_rows(
     for name, values in (("y", y), ("time", time), ("weight", w), ("n", count), ("x", covariates)):
         if len(values) != size or not np.isfinite(values).all():
             raise FrameError(f"{name} must have {size} finite values, as y has; drop or fill rows")
-    if (begins > cohort).any() or np.isnan(cohort).any() or np.isnan(begins).any():
+    if (begins > cohort).any() or np.isnan(begins).any():
         raise FrameError("start of embedding must not be missing or after the first treated period")
     if (w < 0).any():
         raise FrameError("weight must not be negative")

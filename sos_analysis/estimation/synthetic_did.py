@@ -64,42 +64,53 @@ class SyntheticDiD:
 
 
 def _frank_wolfe(
-    table: Floats, zeta: float, intercept: bool, tolerance: float, rounds: int, start: Floats | None
+    tables: Floats, zeta: float, intercept: bool, tolerance: float, rounds: int, start: Floats
 ) -> Floats:
-    """Weights on the simplex: minimise zeta^2 |w|^2 + |A w - b|^2 / rows, (A, b) = table."""
+    """Weights on the simplex for many problems at once.
+
+    Each table (A, b), rows x (S + 1), gives the w that minimises
+    zeta^2 |w|^2 + |A w - b|^2 / rows, from `start` until a round gains no more than tolerance^2.
+    """
     if intercept:
-        table = table - table.mean(axis=0)
-    a, b = table[:, :-1], table[:, -1]
-    size, rows = a.shape[1], len(a)
-    w = np.full(size, 1 / size) if start is None else start
-    eta = rows * zeta**2
-    fitted = a @ w
-    last = np.inf
+        tables = tables - tables.mean(axis=1, keepdims=True)
+    a, b = tables[:, :, :-1], tables[:, :, -1]
+    rows, out, w = a.shape[1], start.copy(), start.copy()
+    eta, place = rows * zeta**2, np.arange(len(a))
+    fitted, last = (a @ w[:, :, None])[:, :, 0], np.full(len(a), np.inf)
     for round_ in range(rounds):
-        gradient = (fitted - b) @ a + eta * w
-        i = int(np.argmin(gradient))
+        gradient = ((fitted - b)[:, None, :] @ a)[:, 0, :] + eta * w
+        each, best = np.arange(len(a)), gradient.argmin(axis=1)
         step = -w
-        step[i] += 1.0
-        if step.any():
-            move = a[:, i] - fitted
-            length = -(gradient @ step) / (move @ move + eta * (step @ step))
-            w = w + min(1.0, max(0.0, float(length))) * step
-            # Afresh each round: rounding must not add up over thousands of rounds.
-            fitted = a @ w
-        value = zeta**2 * float(w @ w) + float(((fitted - b) ** 2).sum()) / rows
-        if round_ > 0 and last - value <= tolerance**2:
-            break
+        step[each, best] += 1.0
+        move = a[each, :, best] - fitted
+        bottom = np.einsum("br,br->b", move, move) + eta * np.einsum("bs,bs->b", step, step)
+        top = -np.einsum("bs,bs->b", gradient, step)
+        length = np.divide(top, bottom, out=np.zeros(len(a)), where=bottom > 0)
+        w = w + np.clip(length, 0.0, 1.0)[:, None] * step
+        # Afresh each round: rounding must not add up over thousands of rounds.
+        fitted = (a @ w[:, :, None])[:, :, 0]
+        value = zeta**2 * np.einsum("bs,bs->b", w, w) + ((fitted - b) ** 2).sum(axis=1) / rows
+        going = (last - value > tolerance**2) | (round_ == 0)
         last = value
-    return np.asarray(w)
+        if not going.all():
+            out[place[~going]] = w[~going]
+            a, b, w, fitted, last = a[going], b[going], w[going], fitted[going], last[going]
+            place = place[going]
+            if not len(place):
+                break
+    out[place] = w
+    return out
 
 
 def _weights(
-    table: Floats, zeta: float, intercept: bool, tol: float, start: Floats | None
+    tables: Floats, zeta: float, intercept: bool, tol: float, start: Floats | None
 ) -> Floats:
     """Two rounds of Frank-Wolfe with weights up to a quarter of the largest set to 0 between."""
-    w = _frank_wolfe(table, zeta, intercept, tol, FIRST_ROUNDS, start)
-    w = np.where(w <= w.max() / 4, 0.0, w)
-    return _frank_wolfe(table, zeta, intercept, tol, ROUNDS, w / w.sum())
+    shape = (len(tables), tables.shape[2] - 1)
+    w = np.full(shape, 1 / shape[1]) if start is None else start
+    w = _frank_wolfe(tables, zeta, intercept, tol, FIRST_ROUNDS, w)
+    w = np.where(w <= w.max(axis=1, keepdims=True) / 4, 0.0, w)
+    return _frank_wolfe(tables, zeta, intercept, tol, ROUNDS, w / w.sum(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -123,23 +134,27 @@ def _estimate(
     before: int,
     settings: _Settings,
     start: tuple[Floats | None, Floats | None] = (None, None),
-) -> tuple[float, Floats, Floats]:
-    """Effect, donor weights and period weights. `treated`: mean series of treated units."""
-    n0 = len(control)
-    after = control[:, before:].mean(axis=1)
-    target, later = treated[:before], float(treated[before:].mean())
+) -> tuple[Floats, Floats, Floats]:
+    """Effects, donor weights and period weights of B problems of one shape.
+
+    `control` is B x donors x periods, `treated` the treated units' mean series, B x periods.
+    """
+    size, n0, _ = control.shape
+    after = control[:, :, before:].mean(axis=2)
+    target, later = treated[:, :before], treated[:, before:].mean(axis=1)
+    early = control[:, :, :before]
     kind, tol = settings.kind, settings.tolerance
-    if kind == "did":
-        omega, lam = np.full(n0, 1 / n0), np.full(before, 1 / before)
-    else:
-        lam = np.zeros(before)
+    omega, lam = np.full((size, n0), 1 / n0), np.full((size, before), 1 / before)
+    if kind != "did":
+        lam = np.zeros((size, before))
         if kind == "sdid":
-            table = np.column_stack([control[:, :before], after])
-            lam = _weights(table, settings.zeta_time, True, tol, start[1])
-        table = np.column_stack([control[:, :before].T, target])
-        omega = _weights(table, settings.zeta_unit, kind == "sdid", tol, start[0])
-    gap = later - float(target @ lam)
-    return gap - float(omega @ (after - control[:, :before] @ lam)), omega, lam
+            tables = np.concatenate([early, after[:, :, None]], axis=2)
+            lam = _weights(tables, settings.zeta_time, True, tol, start[1])
+        tables = np.concatenate([early.transpose(0, 2, 1), target[:, :, None]], axis=2)
+        omega = _weights(tables, settings.zeta_unit, kind == "sdid", tol, start[0])
+    gap = later - np.einsum("bt,bt->b", target, lam)
+    donors = after - np.einsum("bnt,bt->bn", early, lam)
+    return gap - np.einsum("bn,bn->b", omega, donors), omega, lam
 
 
 def synthetic_did(
@@ -190,8 +205,9 @@ def synthetic_did(
         group = outcome[date == d]
         after = len(times) - cut[d]
         settings[d] = _settings(control, cut[d], len(group), after, kind)
-        effect, omega, lam = _estimate(control, group.mean(axis=0), cut[d], settings[d])
-        cohorts.append(Cohort(d, effect, len(group), after, omega, lam))
+        mean = group.mean(axis=0)
+        effect, omega, lam = _estimate(control[None], mean[None], cut[d], settings[d])
+        cohorts.append(Cohort(d, float(effect[0]), len(group), after, omega[0], lam[0]))
     size = np.array([c.treated * c.periods for c in cohorts], float)
     att = float(size @ [c.effect for c in cohorts] / size.sum())
     drawn, exact = _placebos(control, cohorts, cut, settings, size, placebos, seed)
@@ -219,22 +235,20 @@ def _placebos(
     if m >= n0:
         raise FrameError(f"placebos need more donors ({n0}) than treated units ({m})")
     rng = np.random.default_rng(seed)
-    orders = (
+    orders = np.stack(
         [np.r_[np.delete(np.arange(n0), i), i] for i in range(n0)]
         if m == 1
         else [rng.permutation(n0) for _ in range(draws)]
     )
-    out = []
-    for order in orders:
-        donors, chosen = order[: n0 - m], order[n0 - m :]
-        effects, at = [], 0
-        for c in cohorts:
-            series = control[chosen[at : at + c.treated]].mean(axis=0)
-            at += c.treated
-            weights = c.unit_weights[donors]
-            first = weights / weights.sum() if weights.sum() > 0 else None
-            start = (first, c.time_weights if settings[c.date].kind == "sdid" else None)
-            done = _estimate(control[donors], series, cut[c.date], settings[c.date], start)
-            effects.append(done[0])
-        out.append(float(size @ effects / size.sum()))
-    return np.array(out), m == 1
+    total, at = np.zeros(len(orders)), n0 - m
+    donors = orders[:, :at]
+    for c, share in zip(cohorts, size / size.sum(), strict=True):
+        series = control[orders[:, at : at + c.treated]].mean(axis=1)
+        at += c.treated
+        first = c.unit_weights[donors]
+        sums = first.sum(axis=1, keepdims=True)
+        first = np.where(sums > 0, first / np.where(sums > 0, sums, 1.0), 1 / donors.shape[1])
+        second = np.tile(c.time_weights, (len(orders), 1))
+        start = (first, second if settings[c.date].kind == "sdid" else None)
+        total += share * _estimate(control[donors], series, cut[c.date], settings[c.date], start)[0]
+    return total, m == 1

@@ -24,6 +24,8 @@ TEMPLATES = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "chapters"
 DOWNLOADS = ROOT / "book" / "_extra" / "downloads"
 
+#: A result that the page on data shows; it has no notebook.
+ENGLAND = "made_up_england"
 _ENGINE = ("duckdb", "ibis-framework", "pyarrow", "numpy", "pandas", "holidays")
 _ESTIMATION = ("numpy", "pandas", "scipy", "statsmodels", "linearmodels", "formulaic", "plotly")
 _NOTEBOOK = ("papermill", "nbclient", "nbformat", "ipykernel")
@@ -188,6 +190,34 @@ class _Plan:
         )
         return "facts"
 
+    def england(self, extract: str | None) -> str | None:
+        """The made-up extract against its targets; none where records are real."""
+        made_here = extract or (self.extract_folder() / "manifest.json").is_file()
+        if self.study.origin != "synthetic" or not made_here:
+            return None
+        out = RESULTS / f"{ENGLAND}.json"
+        self.steps.append(
+            Step(
+                "made-up England",
+                "england",
+                {
+                    "out": str(out),
+                    "study": self.study_argument,
+                    "extract": self.extract_argument,
+                },
+                lambda: {
+                    "study": self.study.hash,
+                    "extract": extract_hash(self.extract_folder()),
+                    "code": code_hash("chapters"),
+                    **self._files(DATA / "calibration"),
+                    **versions("duckdb"),
+                },
+                (out,),
+                needs=(extract,) if extract else (),
+            )
+        )
+        return "made-up England"
+
     def parameters(self, name: str) -> dict[str, Any]:
         """Parameters of a chapter that differ from its defaults."""
         given = {
@@ -270,7 +300,9 @@ class _Plan:
 
     def downloads(self, after: tuple[str, ...]) -> str:
         """Files to take away."""
-        names = list(self.specs)
+        names = [*self.specs]
+        if any(step.task == "england" for step in self.steps):
+            names.append(ENGLAND)
         self.steps.append(
             Step(
                 "downloads",
@@ -326,7 +358,8 @@ def plan(options: Options, run: Run) -> list[Step]:
     facts = made.facts()
     wanted = {outcome: None for name in made.chapters for outcome in made.specs[name].outcomes}
     cells = made.cells(tuple(wanted)) if wanted else None
-    last = [facts]
+    england = made.england("extract" if cells and not made.extract_argument else None)
+    last = [facts, *([england] if england else [])]
     for name in made.chapters:
         needs_cells = cells if made.specs[name].outcomes else None
         last.append(made.notebook(name, made.estimate(name, needs_cells)))

@@ -79,6 +79,20 @@ def facts(out: str, study: str) -> Answer:
 
 
 @_task
+def england(out: str, study: str, extract: str) -> Answer:
+    """The made-up extract measured against its targets."""
+    from sos_analysis import chapters
+
+    result = chapters.england(study=study, extract=extract)
+    result.save(Path(out))
+    found = result.claims
+    return {
+        "summary": f"{found['england.within'].value} of {found['england.targets'].value} figures "
+        "within what is allowed"
+    }
+
+
+@_task
 def estimate(chapter: str, parameters: dict[str, Any], out: str) -> Answer:
     """Compute a chapter's results and keep them."""
     from sos_analysis import chapters

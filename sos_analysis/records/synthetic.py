@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,10 +27,12 @@ from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.records import synthetic_context as context
 from sos_analysis.records.synthetic_arrivals import expected_arrivals
 from sos_analysis.records.synthetic_care import episodes
-from sos_analysis.records.synthetic_case import Cases, Effects
-from sos_analysis.records.synthetic_days import day_number, year_end
+from sos_analysis.records.synthetic_case import Cases
+from sos_analysis.records.synthetic_days import year_end
+from sos_analysis.records.synthetic_effects import effects_of
 from sos_analysis.records.synthetic_facts import dirt as draw_dirt
 from sos_analysis.records.synthetic_facts import facts as draw_facts
+from sos_analysis.records.synthetic_facts import incomplete
 from sos_analysis.records.synthetic_life import simulate
 from sos_analysis.records.synthetic_rates import (
     CALIBRATION,
@@ -39,6 +42,7 @@ from sos_analysis.records.synthetic_rates import (
     authority_codes,
     draw_plan,
 )
+from sos_analysis.records.synthetic_standing import join, stand
 from sos_analysis.records.synthetic_tables import YEARLY, Tables, file_name
 from sos_analysis.records.synthetic_truth import Truth
 from sos_analysis.sources import code_hash, file_hash
@@ -47,7 +51,7 @@ from sos_analysis.study import Study
 Progress = Callable[[str], None]
 
 # Each authority's random streams, one a purpose.
-_LIFE, _CARE, _FACTS, _DIRT, _CONTEXT, _PUPILS = 1, 2, 3, 4, 5, 6
+_LIFE, _CARE, _FACTS, _DIRT, _CONTEXT, _PUPILS, _RETURNS, _STANDING = range(1, 9)
 # Identifiers hardly repeat: a dictionary would only cost time and space.
 _IDENTIFIERS = {
     "CIN_LAchildID_Anon",
@@ -123,7 +127,7 @@ def generate(
     say = progress or (lambda line: None)
     say(f"rates of {study.synthetic.authorities} made-up authorities")
     plan = draw_plan(study, seed)
-    source = _Source(study, plan, expected_arrivals(plan, seed, scale), seed, dirt)
+    source = _Source(study, plan, expected_arrivals(plan, seed, scale), seed, scale, dirt)
 
     parts = [folder.with_name(f".{folder.name}.part-{os.getpid()}") for folder in (out, truth_out)]
     try:
@@ -163,16 +167,6 @@ def generator_hash() -> str:
     return digest.hexdigest()
 
 
-def effects_of(study: Study, la: str) -> Effects:
-    """The planted effects of one authority: none unless it is a pilot."""
-    sizes = {} if study.truth is None else dict(study.truth.effects)
-    for pilot in study.pilots:
-        if pilot.la == la:
-            start, end = day_number(pilot.embedding_start), day_number(pilot.embedding_end)
-            return Effects(sizes, start, end)
-    return Effects()
-
-
 @dataclass(frozen=True)
 class _Source:
     """Everything that one authority's records are drawn from."""
@@ -181,17 +175,23 @@ class _Source:
     plan: Plan
     arrivals: Floats
     seed: int
+    scale: float
     dirt: bool
 
     def stream(self, la: str, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, int(la), purpose])
 
     def records(self, la: str) -> tuple[Cases, Tables]:
-        at, stream = self.plan.codes.index(la), self.stream
+        at, stream, truth = self.plan.codes.index(la), self.stream, self.study.truth
         effects = effects_of(self.study, la)
         children, cases = simulate(self.plan, at, self.arrivals[at], effects, stream(la, _LIFE))
+        standing = stand(self.plan, at, self.scale, stream(la, _STANDING))
+        children, cases = join(children, cases, *standing)
         care = episodes(children, cases, stream(la, _CARE))
-        found = draw_facts(children, cases, care, self.plan.second_plan, stream(la, _FACTS))
+        lost = None
+        if truth is not None and truth.switches.icpc_incomplete:
+            lost = incomplete(cases, truth.icpc_incomplete, stream(la, _RETURNS))
+        found = draw_facts(children, cases, care, self.plan.second_plan, stream(la, _FACTS), lost)
         wrong = draw_dirt(cases, stream(la, _DIRT) if self.dirt else None)
         return cases, Tables(la, children, cases, care, found, wrong, stream(la, _PUPILS))
 
@@ -203,8 +203,8 @@ class _Writers:
         self.folder, self.stack = folder, stack
         self.open: dict[str, pq.ParquetWriter] = {}
 
-    def put(self, file: str, content: pa.Table) -> int:
-        """Append a table; its number of rows."""
+    def put(self, file: str, content: pa.Table) -> None:
+        """Append a table."""
         if file not in self.open:
             names = content.column_names
             self.open[file] = self.stack.enter_context(
@@ -218,7 +218,6 @@ class _Writers:
                 )
             )
         self.open[file].write_table(content, row_group_size=max(len(content), 1))
-        return len(content)
 
 
 def _write_all(
@@ -229,22 +228,35 @@ def _write_all(
     study = source.study
     with ExitStack() as stack:
         writers = _Writers(folder, stack)
-        rows["authorities"] = writers.put("authorities.parquet", context.authorities(study, chosen))
+        names = context.authorities(study, chosen)
+        rows["authorities"] = len(names)
+        writers.put("authorities.parquet", names)
+        # One hand writes an authority while the next is drawn; the order of rows stays the same.
+        hand = stack.enter_context(ThreadPoolExecutor(max_workers=1))
+        writing: list[Future[None]] = []
         for done, la in enumerate(chosen, start=1):
+            made: list[tuple[str, pa.Table]] = []
             cases, tables = source.records(la)
             counted = context.Counted()
             for name, years in YEARLY.items():
                 for year in years:
                     content = tables.table(name, year)
                     counted.add(name, year, content)
-                    rows[name] += writers.put(file_name(name, year), content)
-            rows["cla_episodes"] += writers.put("cla_episodes.parquet", tables.cla_episodes())
+                    rows[name] += len(content)
+                    made.append((file_name(name, year), content))
             yearly = context.la_years(study, source.plan, la, source.stream(la, _CONTEXT), counted)
-            rows["la_years"] += writers.put("la_years.parquet", yearly)
+            for name, content in (("cla_episodes", tables.cla_episodes()), ("la_years", yearly)):
+                rows[name] += len(content)
+                made.append((f"{name}.parquet", content))
+            for written in writing:
+                written.result()
+            writing = [hand.submit(writers.put, file, content) for file, content in made]
             rows["referrals"] += int((cases.referral > year_end(FIRST_RETURN - 1)).sum())
             truth.add(la, cases, effects_of(study, la), tables.child_id)
             if done % _REPORT_EVERY == 0 or done == len(chosen):
                 say(f"{done} of {len(chosen)} made-up authorities")
+        for written in writing:
+            written.result()
     return rows
 
 

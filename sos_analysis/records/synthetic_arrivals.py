@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sos_analysis.records.synthetic_case import END, START, Cases, Effects, Ints
+from sos_analysis.records.synthetic_case import END, KINDS, START, Cases, Ints
 from sos_analysis.records.synthetic_days import calendar
+from sos_analysis.records.synthetic_effects import Effects
 from sos_analysis.records.synthetic_life import simulate
 from sos_analysis.records.synthetic_rates import YEARS, Floats, Plan
 
@@ -40,7 +41,7 @@ def expected_arrivals(plan: Plan, seed: int, scale: float) -> Floats:
     array of shape (authorities, days from `START` to `END`).
     """
     average = _average(plan)
-    guess = np.full((3, _MONTHS), 0.0)
+    guess = np.full((KINDS, _MONTHS), 0.0)
     guess[:, 1:30] = 0.30 / 29
     correction = np.ones(len(YEARS))
     for step in range(3):  # the mix of ages and of first and later referrals settles
@@ -69,8 +70,8 @@ def _returns(cases: Cases) -> Floats:
     """Returns by kind of case and months since the referral, per case seen that long."""
     lag, kind = _lags(cases), cases.kind
     possible = ((END - cases.referral) / _MONTH_DAYS).astype(np.int64)
-    found = np.zeros((3, _MONTHS))
-    for k in range(3):
+    found = np.zeros((KINDS, _MONTHS))
+    for k in range(KINDS):
         mine = kind == k
         counts = np.bincount(lag[mine & (lag < _MONTHS)], minlength=_MONTHS)[:_MONTHS]
         seen = np.bincount(possible[mine], minlength=_MONTHS)[:_MONTHS]
@@ -95,7 +96,7 @@ def _correction(plan: Plan, cases: Cases, returns: Floats) -> Floats:
     first = np.concatenate([[True], cases.child[1:] != cases.child[:-1]])
     came = np.bincount(year[~first], minlength=len(YEARS)).astype(np.float64)
     expected = np.zeros(_MONTHS)
-    for k in range(3):
+    for k in range(KINDS):
         weight = plan.rereferral[0][year] * (cases.kind == k)
         per_month = np.bincount(month, weights=weight, minlength=_MONTHS)
         expected += np.convolve(per_month, returns[k])[:_MONTHS]
@@ -121,7 +122,9 @@ def _new_children(plan: Plan, returns: Floats, correction: Floats) -> Floats:
     _, _, of_month, of_year = _calendar_weights()
     year = np.arange(_MONTHS) // 12
     total = plan.referrals[:, year] * (of_month / of_year[year])
-    kinds = np.stack([plan.nfa, plan.not_in_need, 1 - plan.nfa - plan.not_in_need], axis=2)
+    at_once = np.full_like(plan.nfa, plan.choices["referral"]["passed_on"])
+    need = 1 - plan.nfa - plan.not_in_need - at_once
+    kinds = np.stack([plan.nfa, plan.not_in_need, need, at_once], axis=2)  # as numbered
     back = kinds[:, year] @ returns * plan.rereferral[:, year][:, :, None]
     new = np.empty_like(total)
     returning = np.zeros_like(total)

@@ -31,7 +31,7 @@ from sos_analysis.records.synthetic_case import (
     Ints,
 )
 from sos_analysis.records.synthetic_days import NEVER, Days, day_number
-from sos_analysis.records.synthetic_rates import Floats
+from sos_analysis.records.synthetic_rates import Floats, calibration
 
 LEGAL = ("V2", "C1", "L1", "C2", "L2", "J1", "V3", "V4", "E1")
 PLACEMENTS = (
@@ -54,6 +54,7 @@ PLACEMENT_CHANGE = day_number(date(2015, 4, 1))
 GUARDIANSHIP_CHANGE = day_number(date(2017, 4, 1))
 LEGACY_FOSTER = day_number(date(2012, 4, 1))
 HOME_CHANGE = day_number(date(2013, 4, 1))
+_DEATHS = 0.002  # of periods that end; 50 of 29,570 in 2019, DfE
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,9 @@ def episodes(children: Children, cases: Cases, rng: np.random.Generator) -> Epis
     last = np.ones(len(cases.child), dtype=bool)
     last[:-1] = cases.child[1:] != cases.child[:-1]
     reasons = _reasons(begun, length, order, kin, route, age, adopted, final, rng)
+    # Death does not depend on where a child lives, so that no planted effect moves it.
+    died = (rng.random(n) < _DEATHS) & ~adopted & (cases.kin_before[case] != LEFT_TO_FAMILY)
+    reasons = np.where(died & (route != BREAKS), _R["E2"], reasons)
     reasons = np.where((reasons == _R["E2"]) & ~last[case], _R["E8"], reasons)
     reason = np.where(closes, reasons[row], _R["X1"])
     open_still = end > END
@@ -144,15 +148,15 @@ def _changes(
     route: Ints, order: Ints, length: Ints, kin: Ints, age: Floats, asylum: Bools,
     rng: np.random.Generator,
 ) -> tuple[Ints, Ints, Ints]:  # fmt: skip
-    """Seven possible changes a period: day in care, legal status, placement (-1: unchanged).
+    """Eight possible changes a period: day in care, legal status, placement (-1: unchanged).
 
     Columns: start; order or voluntary status after police protection; full order; move in the
-    first year; later move; placement order; placement for adoption.
+    first year; later move; placement order; placement for adoption; move towards independence.
     """
-    n = len(route)
-    day = np.full((n, 7), NEVER, dtype=np.int64)
-    legal = np.full((n, 7), -1, dtype=np.int64)
-    place = np.full((n, 7), -1, dtype=np.int64)
+    n, own = len(route), calibration("choices")["care"]
+    day = np.full((n, 8), NEVER, dtype=np.int64)
+    legal = np.full((n, 8), -1, dtype=np.int64)
+    place = np.full((n, 8), -1, dtype=np.int64)
     u = rng.random((12, n))
     day[:, 0] = 0
     first = np.array([_L["V2"], _L["C1"], _L["L1"], _L["C2"], _L["L2"], _L["J1"], _L["V4"]])
@@ -167,8 +171,8 @@ def _changes(
     day[moved, 1] = np.where(ordered[moved], order[moved], 2)
     legal[:, 1] = np.where(ordered, _L["C1"], _L["V2"])
     begins = np.where(ordered, order, 0)
-    full = begins + np.exp(np.log(190) + 0.35 * _normal(u[2], u[3])).astype(np.int64)
-    gets_full = ordered & (route != FULL) & (full < length) & (u[4] < 0.85)
+    full = begins + np.exp(np.log(own["order_days"]) + 0.35 * _normal(u[2], u[3])).astype(np.int64)
+    gets_full = ordered & (route != FULL) & (full < length) & (u[4] < 0.93)
     day[gets_full, 2] = full[gets_full]
     legal[:, 2] = _L["C2"]
 
@@ -191,12 +195,19 @@ def _changes(
     when = 385 + np.floor(u[7] * 700).astype(np.int64)
     day[later, 4] = when[later]
     where = _elsewhere(age + 1.5, asylum, route, u[8], u[5])
-    where = np.where(u[10] < 0.14, _KIN, np.where(u[10] < 0.30, _P["P1"], where))
+    where = np.where(u[10] < 0.09, _KIN, np.where(u[10] < 0.14, _P["P1"], where))
     place[later, 4] = where[later]
+
+    # From 16 on some move into supported or independent accommodation.
+    grows = (age < 16) & (u[11] < 0.42) & ~with_kin & (route != BREAKS) & (route != JUSTICE)
+    when = np.floor((16 + 1.2 * u[9] - age) * 365.25).astype(np.int64)
+    grows &= (when > 30) & (when < length)
+    day[grows, 7] = when[grows]
+    place[grows, 7] = np.where(u[2] < 0.75, _P["H5"], _P["P2"])[grows]
 
     adopted = (age < 1826 / 365.25) & (kin == NO_KIN) & ordered
     adopted &= (length >= ADOPTION[0]) & (length <= ADOPTION[1])
-    share = 0.45 + 0.2 * u[3]
+    share = 0.30 + 0.2 * u[3]
     day[adopted, 5] = np.floor(begins + share * (length - begins)).astype(np.int64)[adopted]
     legal[adopted, 5] = _L["E1"]
     to = day[:, 5] + np.floor((0.2 + 0.4 * u[8]) * (length - day[:, 5]))
@@ -217,10 +228,10 @@ def _normal(u: Floats, v: Floats) -> Floats:
 def _elsewhere(age: Floats, asylum: Bools, route: Ints, u: Floats, v: Floats) -> Ints:
     """A placement outside the family, by age."""
     teen = np.select(
-        [u < 0.76, u < 0.93, u < 0.95, u < 0.965], [_FOSTER, _P["K2"], _P["R1"], _P["K1"]], _P["H5"]
+        [u < 0.68, u < 0.93, u < 0.95, u < 0.965], [_FOSTER, _P["K2"], _P["R1"], _P["K1"]], _P["H5"]
     )
-    oldest = np.select([u < 0.52, u < 0.68, u < 0.92], [_FOSTER, _P["K2"], _P["H5"]], _P["P2"])
-    child = np.where(u < 0.965, _FOSTER, _P["K2"])
+    oldest = np.select([u < 0.40, u < 0.60, u < 0.88], [_FOSTER, _P["K2"], _P["H5"]], _P["P2"])
+    child = np.where(u < 0.955, _FOSTER, _P["K2"])
     baby = np.where(u < 0.93, _FOSTER, _P["R3"])
     place = np.select([age < 1, age < 10, age < 16], [baby, child, teen], oldest)
     place = np.where(
@@ -300,19 +311,19 @@ def _reasons(
         np.where(v < 0.7, _R["E46"], _R["E48"]),
     )
     other = np.select(
-        [u < 0.25, u < 0.50, u < 0.64, u < 0.67, (u < 0.80) & ~old_codes],
-        [_R["E4B"], _R["E41"], _R["E3"], _R["E2"], other_guardian],
+        [u < 0.25, u < 0.50, u < 0.64, (u < 0.78) & ~old_codes],
+        [_R["E4B"], _R["E41"], _R["E3"], other_guardian],
         _R["E8"],
     )
     to_family = np.select([u < 0.56, u < 0.82], [home, family_guardian], _R["E13"])
     from_kin = np.select(
-        [u < 0.64, u < 0.74, u < 0.85, u < 0.90],
+        [u < 0.72, u < 0.80, u < 0.90, u < 0.94],
         [kin_guardian, home, _R["E41"], _R["E13"]],
         _R["E8"],
     )
     from_parents = np.where(u < 0.85, home, _R["E8"])
     long_other = np.select(
-        [u < 0.15, u < 0.35, u < 0.41, u < 0.46, u < 0.53, u < 0.57],
+        [u < 0.17, u < 0.43, u < 0.49, u < 0.54, u < 0.62, u < 0.66],
         [home, other_guardian, _R["E4B"], _R["E13"], _R["E41"], _R["E3"]],
         _R["E8"],
     )
@@ -335,7 +346,7 @@ def _reasons(
     leaver = age * 365.25 + length >= ADULT - 40
     recent = ends >= GUARDIANSHIP_CHANGE
     grown = np.select(
-        [u < 0.45, u < 0.56, (u < 0.80) & recent], [_R["E5"], _R["E6"], _R["E17"]], _R["E8"]
+        [u < 0.38, u < 0.48, (u < 0.74) & recent], [_R["E5"], _R["E6"], _R["E17"]], _R["E8"]
     )
     reason = np.where(leaver & ~(soon & (kin == LEFT_TO_FAMILY)), grown, reason)
     reason = np.where(route == BREAKS, _R["E8"], reason)

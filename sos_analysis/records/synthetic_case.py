@@ -6,8 +6,7 @@ of care (`synthetic_care`) and write them (`synthetic_tables`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any
 
@@ -25,33 +24,15 @@ START = day_number(date(YEARS[0] - 1, 4, 1))
 END = year_end(YEARS[-1])
 ADULT = 6574  # days to the 18th birthday
 
-# What a referral comes to.
-NFA, NOT_IN_NEED, NEED = 0, 1, 2
+# What a referral comes to; PASSED_ON: closed at once, neither flagged nor assessed.
+NFA, NOT_IN_NEED, NEED, PASSED_ON = range(4)
+KINDS = 4
 # How a period of care begins.
 VOLUNTARY, INTERIM, POLICE, FULL, EMERGENCY, JUSTICE, BREAKS = range(7)
 # What family arrangement its first year brings: the original's kinship outcome, by its parts.
 NO_KIN, WITH_KIN, WITH_PARENTS, LEFT_TO_FAMILY = range(4)
 #: Shortest and longest care, in days, of children who are adopted.
 ADOPTION = (480, 1000)
-
-
-@dataclass(frozen=True)
-class Effects:
-    """Planted effects in one authority: sizes by outcome (proportions; duration: working days).
-
-    They act from `start`, grow linearly and are full after `end`.
-    """
-
-    sizes: Mapping[str, float] = field(default_factory=dict)
-    start: int = NEVER
-    end: int = NEVER
-
-    def on(self, outcome: str, day: Days) -> Floats:
-        """Effect on each event: 0 before `start`, in full after `end`."""
-        size = self.sizes.get(outcome, 0.0)
-        if not size or self.start >= NEVER:
-            return np.zeros(len(day))
-        return size * np.clip((day - self.start) / max(self.end - self.start, 1), 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -75,12 +56,15 @@ class Cases:
     ``again`` is a second assessment, ``*_again`` a second enquiry or plan. ``route``, ``order``
     (day in care on which a care order was made) and ``kin`` describe care, -1 where there is none.
     Columns in ``_before`` and ``_after`` are potential outcomes without and with the planted
-    effect: working days, or 0/1 with -1 where the outcome does not apply; ``kin`` is with it.
+    effect: working days, or 0/1 with -1 where the outcome does not apply; ``kin`` and ``kind`` are
+    with it. ``returned`` counts from the closure of a case without need, ``back`` from any
+    referral.
     """
 
     child: Ints
     referral: Days
     kind: Small
+    kind_before: Small
     closed: Days
     assessed: Days
     assessed_end: Days
@@ -103,15 +87,17 @@ class Cases:
     days_after: Days
     returned_before: Small
     returned_after: Small
+    back_before: Small
+    back_after: Small
     escalated_before: Small
     escalated_after: Small
     icpc_before: Small
     icpc_after: Small
 
 
-_FLAGS = {"kind", "route", "kin", "kin_before"} | {
+_FLAGS = {"kind", "kind_before", "route", "kin", "kin_before"} | {
     f"{outcome}_{side}"
-    for outcome in ("returned", "escalated", "icpc")
+    for outcome in ("returned", "back", "escalated", "icpc")
     for side in ("before", "after")
 }
 

@@ -16,6 +16,7 @@ from sos_analysis.records.synthetic_case import (
     END,
     NFA,
     NOT_IN_NEED,
+    PASSED_ON,
     Bools,
     Cases,
     Children,
@@ -25,6 +26,7 @@ from sos_analysis.records.synthetic_case import (
 )
 from sos_analysis.records.synthetic_days import NEVER, calendar
 from sos_analysis.records.synthetic_rates import YEARS, Floats, calibration
+from sos_analysis.study import IncompleteReturns
 
 NEEDS = ("N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N9", "N0")
 CLOSURES = ("RC1", "RC2", "RC3", "RC4", "RC5", "RC6", "RC7", "RC8")
@@ -76,7 +78,12 @@ class Dirt:
 
 
 def facts(
-    children: Children, cases: Cases, care: Episodes, second_plan: Floats, rng: np.random.Generator
+    children: Children,
+    cases: Cases,
+    care: Episodes,
+    second_plan: Floats,
+    rng: np.random.Generator,
+    lost: Bools | None = None,
 ) -> Facts:
     """Draw the facts of one authority's cases.
 
@@ -85,6 +92,7 @@ def facts(
     children, cases, care : what happened.
     second_plan : England's share of plans that are a second or later one, by year of `YEARS`.
     rng : this authority's stream for facts.
+    lost : cases whose conference the return leaves out; none by default.
     """
     choices, n, count = calibration("choices"), len(cases.child), len(children.born)
     plan, disability = choices["plan"], choices["disability"]
@@ -95,6 +103,7 @@ def facts(
     first = pick(rng, disability["shares"], count)
     second = pick(rng, disability["shares"], count)
     has_second = (rng.random(count) < 0.4) & (second != first)
+    returned = np.ones(n, dtype=bool) if lost is None else ~lost
     return Facts(
         need=_needs(children, cases, rng),
         reason=reason,
@@ -102,8 +111,8 @@ def facts(
         category=category,
         latest_category=np.where(changed, pick(rng, plan["category_shares"], n), category),
         previous_plans=_previous_plans(cases, count, second_plan, rng),
-        in_enquiry=place != 2,
-        in_details=place != 1,
+        in_enquiry=(place != 2) & returned,
+        in_details=(place != 1) & returned,
         disability=first,
         second_disability=np.where(has_second, second, -1),
     )
@@ -119,7 +128,7 @@ def _needs(children: Children, cases: Cases, rng: np.random.Generator) -> Ints:
     met = happened(cases.conference) & (rng.random(n) < 0.6)
     code = np.where(met, NEEDS.index("N1"), code)
     code = np.where(children.asylum[cases.child], NEEDS.index("N8"), code)
-    blank = (cases.kind == NFA) & (rng.random(n) < own["missing_if_nfa"])
+    blank = np.isin(cases.kind, (NFA, PASSED_ON)) & (rng.random(n) < own["missing_if_nfa"])
     return np.where(blank, -1, code)
 
 
@@ -133,7 +142,7 @@ def last_of_child(cases: Cases) -> Bools:
 def _closure_reasons(
     children: Children, cases: Cases, care: Episodes, rng: np.random.Generator
 ) -> Ints:
-    n = len(cases.child)
+    n, choices = len(cases.child), calibration("choices")
     u = rng.random(n)
     place = {code: i for i, code in enumerate(CLOSURES)}
     grown = cases.closed > children.born[cases.child] + ADULT - 60
@@ -148,9 +157,10 @@ def _closure_reasons(
     for closure, exits in _CARE_TO_CLOSURE.items():
         reason[care.case[ended][np.isin(why, exits)]] = place[closure]
     reason = np.where(cases.kind == NOT_IN_NEED, place["RC8"], reason)
-    # A case flagged NFA has RC8 as its reason or none; none without a closure date.
-    flagged = np.where(rng.random(n) < 0.5, place["RC8"], -1)
-    return np.where(cases.kind == NFA, flagged, reason)
+    elsewhere = np.where(u < choices["referral"]["passed_on_moved"], place["RC5"], place["RC7"])
+    reason = np.where(cases.kind == PASSED_ON, elsewhere, reason)
+    # Where a case flagged NFA is closed at all, RC8 is the reason.
+    return np.where(cases.kind == NFA, place["RC8"], reason)
 
 
 def _previous_plans(
@@ -171,6 +181,14 @@ def _previous_plans(
     earlier = rng.random(count)[cases.child] < share[at]
     several = rng.random(count)[cases.child] < 0.15
     return np.asarray(before + earlier * (1 + several))
+
+
+def incomplete(cases: Cases, returns: IncompleteReturns, rng: np.random.Generator) -> Bools:
+    """Cases whose conference is missing from the return of an authority's bad years."""
+    bad = rng.random(len(YEARS)) < returns.authority_years
+    share = rng.uniform(returns.least, returns.most, len(YEARS)) * bad
+    at = np.clip(calendar().year(cases.conference) - YEARS[0], 0, len(YEARS) - 1)
+    return np.asarray(happened(cases.conference) & (rng.random(len(at)) < share[at]))
 
 
 def dirt(cases: Cases, rng: np.random.Generator | None) -> Dirt:

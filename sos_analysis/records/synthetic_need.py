@@ -27,7 +27,6 @@ from sos_analysis.records.synthetic_case import (
     WITH_PARENTS,
     Bools,
     Children,
-    Effects,
     Ints,
     Small,
     category,
@@ -36,6 +35,7 @@ from sos_analysis.records.synthetic_case import (
     pick,
 )
 from sos_analysis.records.synthetic_days import NEVER, Days, calendar
+from sos_analysis.records.synthetic_effects import Effects
 from sos_analysis.records.synthetic_rates import YEARS, Floats, Rates
 
 # Days from the enquiry to its conference: lowest and number of days of each class.
@@ -78,7 +78,8 @@ class NeedCases:
         ----------
         child, referral, at, band : child, day, year index and age band of each case.
         assessed_end : end of its assessment.
-        inherited : planted effect on escalation, per re-referral; None for first referrals.
+        inherited : drift in and planted effect on escalation, per re-referral, shape (2, cases);
+            None for first referrals.
         """
         rng, n = self.rng, len(child)
         adult = self.children.born[child] + np.int64(ADULT)
@@ -109,9 +110,10 @@ class NeedCases:
         soon, later, late = own["delay_shares"]
         # The planted effect is on conferences within 90 days.
         near = (soon + later) * chance
+        near = np.clip(near + self.effects.drifted("icpc", referral), 0, 0.95)
         before = u[0] < near
         after = u[0] < np.clip(near + self.effects.on("icpc", referral), 0, 0.95)
-        far = ~after & ~before & (u[1] < late * chance / (1 - near))
+        far = ~after & ~before & (u[1] < late * chance / np.maximum(1 - near, 0.05))
         wait = np.where(u[2] * (soon + later) < soon, _spread(u[3] ** 1.6, *_SOON), 0)
         wait = np.where(u[2] * (soon + later) < soon, wait, _spread(u[3], *_LATER))
         wait = np.where(far, _spread(u[3], *_LATE), wait)
@@ -143,7 +145,8 @@ class NeedCases:
         own, rng, n = self.choices["plan"], self.rng, len(at)
         met = happened(row["conference"]) & (rng.random(n) < self.rates.plan[at])
         who = np.flatnonzero(met)
-        length = rng.gamma(own["shape"], own["mean_days"] / own["shape"], len(who))
+        mean = np.array(own["mean_days"], dtype=np.float64)[at[who]]
+        length = mean / own["shape"] * rng.standard_gamma(own["shape"], len(who))
         finish = row["conference"][who] + 10 + length.astype(np.int64)
         row["plan"] = np.where(met, row["conference"], NEVER)
         row["plan_end"] = np.full(n, NEVER, dtype=np.int64)
@@ -172,6 +175,9 @@ class NeedCases:
         who = np.flatnonzero(enters | breaks)
         u = rng.random((8, len(who)))
         delay = category(u[0], own["delay_shares"])
+        delay = np.where(
+            band[who] == 0, np.minimum(delay, 1), delay
+        )  # babies do not wait for years
         wait = np.select(
             [delay == 0, delay == 1],
             [_spread(u[1] ** 2, 0, 31), _spread(u[1], 31, 150)],
@@ -187,14 +193,14 @@ class NeedCases:
         route = _ROUTES[category(u[2], own["legal_shares"])]
         route = np.where(asylum | ((route == JUSTICE) & (age < 3652)), VOLUNTARY, route)
         route = np.where(breaks[who], BREAKS, route)
-        order = self._orders(route, left, u[3], u[4], asylum)
+        order = self._orders(route, left, u[3], u[4], at[who], asylum)
         # No order is sought for those who are almost grown up.
         sought = (route == INTERIM) | (route == FULL) | (route == EMERGENCY)
         route = np.where(sought & ~happened(order), VOLUNTARY, route)
         kin, before = self._kinship(band[who], begun.astype(np.int64), order, u[5], u[6], asylum)
         # The stay is as long as it would have been: the effect changes where a child lives, and
         # nothing that comes after.
-        length = self._length(route, order, before, left, age, u[7])
+        length = self._length(route, order, before, left, age, u[7], at[who], asylum)
         row["care"], row["care_end"], row["order"] = (
             np.full(n, NEVER, dtype=np.int64) for _ in range(3)
         )
@@ -213,10 +219,12 @@ class NeedCases:
             chance = chance * self.rates.escalation[at]
         return (self.rng.random(len(at)) < chance) | self.children.asylum[child]
 
-    def _orders(self, route: Ints, left: Ints, u: Floats, v: Floats, asylum: Bools) -> Ints:
+    def _orders(
+        self, route: Ints, left: Ints, u: Floats, v: Floats, at: Ints, asylum: Bools
+    ) -> Ints:
         """Day in care on which a care order is made (0: at the start), `NEVER` for none."""
         own = self.choices["care"]
-        moved = (route == VOLUNTARY) & ~asylum & (u < own["voluntary_to_order"])
+        moved = (route == VOLUNTARY) & ~asylum & (u < np.array(own["voluntary_to_order"])[at])
         taken = (route == POLICE) & (category(u, own["emergency_after"]) == 2)
         order = np.select(
             [(route == INTERIM) | (route == FULL), moved, taken, route == EMERGENCY],
@@ -232,6 +240,7 @@ class NeedCases:
         own, ordered = self.choices["kinship"], happened(order)
         at = np.clip(self.calendar.year(begun.astype(np.int32)) - YEARS[0], 0, len(YEARS) - 1)
         chance = np.where(ordered, self.rates.kinship[at] + _KIN_BY_AGE[band], own["voluntary_kin"])
+        chance = chance + np.where(ordered, self.effects.drifted("kinship", begun), 0.0)
         chance = np.where(asylum, 0.02, chance)
         effect = np.where(ordered, self.effects.on("kinship", begun.astype(np.int32)), 0.0)
         kind = np.where(ordered, WITH_KIN + category(v, own["types"]), WITH_KIN)
@@ -262,26 +271,41 @@ class NeedCases:
         return after
 
     def _length(
-        self, route: Ints, order: Ints, kin: Small, left: Ints, age: Ints, u: Floats
+        self,
+        route: Ints,
+        order: Ints,
+        kin: Small,
+        left: Ints,
+        age: Ints,
+        u: Floats,
+        at: Ints,
+        asylum: Bools,
     ) -> Ints:
         """Days in care, never past the 18th birthday; lengths in `ADOPTION` end in adoption."""
         own, v = self.choices["care"], self.rng.random(len(route))
         least = np.where(happened(order), order, 0) + 15
         short = _spread(v, np.maximum(least, 60), 360 - np.maximum(least, 60))
-        mean = np.where(kin == WITH_KIN, own["kin_mean_days"], own["order_mean_days"])
-        ordered = np.where(u < 0.10, short, np.floor(370 - mean * np.log1p(-v)))
+        brief = own["order_short_share"]
+        mean = np.select(
+            [kin == WITH_KIN, kin == WITH_PARENTS],
+            [own["kin_mean_days"], own["parents_mean_days"]],
+            own["order_mean_days"],
+        )
+        ordered = np.where(u < brief, short, np.floor(370 - mean * np.log1p(-v)))
         ordered = np.where(kin == LEFT_TO_FAMILY, _spread(v, least, 360 - least), ordered)
         low, high = ADOPTION
-        young = (age < 1826) & (kin == NO_KIN) & (u >= 0.10)
-        adopted = young & (u < 0.10 + 0.90 * own["adopted_share"])
+        young = (age < 1826) & (kin == NO_KIN) & (u >= brief)
+        adopted = young & (u < brief + (1 - brief) * np.array(own["adopted_share"])[at])
         clash = young & ~adopted & (ordered >= low) & (ordered <= high)
         ordered = np.where(clash, ordered + high - low + 1, ordered)
         ordered = np.where(adopted, _spread(v, low, high - low), ordered)
+        days, weeks, months, _ = np.cumsum(own["voluntary_shares"])
         plain = np.select(
-            [u < 0.30, u < 0.60, u < 0.75],
+            [u < days, u < weeks, u < months],
             [_spread(v, 1, 29), _spread(v, 30, 150), _spread(v, 180, 185)],
             np.floor(366 - own["voluntary_mean_days"] * np.log1p(-v)),
         )
+        plain = (plain * np.array(own["stay_factor"])[at]).astype(np.int64)
         length = np.where(happened(order), ordered, plain)
         ends, voluntary, _ = own["emergency_after"]
         released = (route == POLICE) & ~happened(order) & (u < ends / (ends + voluntary))
@@ -291,16 +315,28 @@ class NeedCases:
             [_spread(v, 1, 3), _spread(v, 7, 120), breaks],
             length,
         )
+        length = np.where(asylum, left, length)  # they stay until they are grown up
         return np.minimum(np.maximum(length, 1), left - 1).astype(np.int64)
 
     def _escalate(self, row: dict[str, Any], referral: Days, adult: Ints, shift: Floats) -> None:
-        """Potential outcomes of escalation on re-referral; plants the effect on it."""
-        near = np.minimum(row["plan"], row["care"]) <= referral + 180
-        row["escalated_before"] = near.astype(np.int8)
-        row["escalated_after"] = row["escalated_before"]
+        """Escalation on re-referral: drift first, then the effect; both potential outcomes."""
+        for side, change in zip(("before", "after"), shift, strict=True):
+            self._turn_escalation(row, referral, adult, change)
+            if side == "before":
+                row["icpc_before"] = (
+                    row["icpc_after"].copy() if change.any() else row["icpc_before"]
+                )
+            near = np.minimum(row["plan"], row["care"]) <= referral + 180
+            row[f"escalated_{side}"] = near.astype(np.int8)
+
+    def _turn_escalation(
+        self, row: dict[str, Any], referral: Days, adult: Ints, shift: Floats
+    ) -> None:
+        """Add or take away plans and care soon after a re-referral, as many as `shift` says."""
         if not shift.any():
             return
-        u, rate = self.rng.random(len(near)), near.mean()
+        near = np.minimum(row["plan"], row["care"]) <= referral + 180
+        u, rate = self.rng.random(len(near)), near[shift != 0].mean()
         lost = near & (u < -shift / max(rate, 1e-9))
         for name in ("conference", "plan", "plan_end", "plan_again", "plan_again_end"):
             row[name][lost] = NEVER
@@ -314,7 +350,7 @@ class NeedCases:
         row["section47"][gained] = referral[gained]
         row["conference"][gained] = row["plan"][gained] = referral[gained] + 14
         row["plan_end"][gained] = referral[gained] + 54
-        row["escalated_after"] = ((near & ~lost) | gained).astype(np.int8)
+        row["icpc_after"][gained] = 1
 
     def _closure(
         self, row: dict[str, Any], child: Ints, referral: Days, adult: Ints, assessed_end: Days

@@ -26,7 +26,8 @@ from sos_analysis.study.reading import parse
 Floats = npt.NDArray[np.float64]
 
 CALIBRATION = ROOT / "data" / "calibration"
-#: Years (by their end) that are simulated: two to fill the books, then the eleven of the extract.
+#: Years (by their end) that are simulated: two before the extract, then its eleven. What was open
+#: before them is added by `synthetic_standing`.
 YEARS = tuple(range(2007, 2020))
 FIRST_RETURN = 2009
 
@@ -36,7 +37,8 @@ class Plan:
     """Expected referrals and chances, arrays of shape (authorities, years of `YEARS`).
 
     ``plan`` and ``second_plan`` are England's, by year alone. ``icpc`` and ``care`` are chances per
-    child in need case; ``section47`` per child in need case without a conference.
+    child in need case; ``section47`` per child in need case without a conference,
+    ``section47_none`` per case found not in need.
     """
 
     codes: tuple[str, ...]
@@ -46,10 +48,12 @@ class Plan:
     not_in_need: Floats
     rereferral: Floats
     section47: Floats
+    section47_none: Floats
     icpc: Floats
     within45: Floats
     care: Floats
     kinship: Floats
+    white: Floats
     escalation: Floats
     plan: Floats
     second_plan: Floats
@@ -76,10 +80,12 @@ class Rates:
     not_in_need: Floats
     rereferral: Floats
     section47: Floats
+    section47_none: Floats
     icpc: Floats
     within45: Floats
     care: Floats
     kinship: Floats
+    white: Floats
     escalation: Floats
     plan: Floats
     second_plan: Floats
@@ -111,6 +117,16 @@ def england(name: str) -> Floats:
     return np.array([known[year] for year in YEARS], dtype=np.float64)
 
 
+def aim(name: str) -> Floats:
+    """England's series, times the factors that bring what is measured onto it.
+
+    An event falls in the year of its own date, often not that of the referral which fixed its
+    chance. ``fitted.toml`` holds, for each year, how much higher or lower the chance must be.
+    """
+    factors = calibration("fitted").get(name)
+    return england(name) * (1.0 if factors is None else np.array(factors["values"]))
+
+
 def authority_codes(count: int) -> tuple[str, ...]:
     """Codes "001", "002", ...: below 201, where real codes begin."""
     return tuple(f"{i:03d}" for i in range(1, count + 1))
@@ -129,30 +145,38 @@ def draw_plan(study: Study, seed: int) -> Plan:
         raise RecordsError(f"study {study.id!r} has no [synthetic] table: it has no made-up data")
     rng = np.random.default_rng([seed, 0])
     codes = authority_codes(settings.authorities)
-    draw = _Draw(rng, len(codes), settings)
-
     choices = calibration("choices")
     population = _population(rng, codes, {a.code for a in study.authorities})
-    weight = population * np.exp(draw.spread("volume"))
-    referrals = weight / weight.sum(axis=0) * england("referrals") * 1000.0
-    nfa, not_in_need = _without_need(draw, referrals)
-    need = referrals * (1.0 - nfa - not_in_need)
+    size = np.log(population[:, -1:]) - np.log(population[:, -1:]).mean()
+    draw = _Draw(rng, size, settings)
 
-    # Enquiries and conferences follow both the referrals and the children of an authority.
-    size = np.sqrt(referrals * population)
-    icpc = _share(size * np.exp(draw.spread("icpc")), england("icpc") * 1000, need, 0.6)
-    conferences = icpc * need
-    enquired = choices["conference"]
-    others = england("section47") * 1000 / (1 + enquired["second_section47"])
-    others -= (conferences + enquired["not_in_need_section47"] * not_in_need * referrals).sum(
-        axis=0
+    lasting, swing = draw.between("volume"), draw.shock("volume")
+    weight = population * np.exp(lasting + swing)
+    referrals = weight / weight.sum(axis=0) * aim("referrals") * 1000.0
+    nfa, not_in_need = _without_need(draw, study, codes, referrals)
+    need = referrals * (1.0 - nfa - not_in_need - choices["referral"]["passed_on"])
+
+    # Enquiries and conferences follow the referrals of an authority, but not in proportion.
+    follow = calibration("spread")["volume"]
+    activity = population * np.exp(
+        follow["conferences_between"] * lasting + follow["conferences_shock"] * swing
     )
-    spread = np.exp(draw.spread("section47"))
-    section47 = _share(size * spread, others, need - conferences, 0.9)
-    spread = np.exp(draw.spread("care"))
-    care = _share(population * spread, england("care") * 1000, need, 0.4)
-    rereferral = _relative(np.exp(draw.spread("rereferral")), referrals)
-    rereferral *= england("rereferral") / choices["rereferral"]["reference"]
+    spread = draw.spread("icpc")
+    icpc = _share(activity * np.exp(spread), aim("icpc") * 1000, need, 0.6)
+    enquired = choices["conference"]
+    both = calibration("spread")["section47"]["with_icpc"]
+    enquiries = activity * np.exp(both * spread + draw.spread("section47"))
+    enquiries *= aim("section47") * 1000 / enquiries.sum(axis=0)
+    others = np.maximum(
+        enquiries / (1 + enquired["second_section47"]) - icpc * need, 0.15 * enquiries
+    )
+    idle = enquired["not_in_need_share"]
+    section47 = np.clip((1 - idle) * others / np.maximum(need * (1 - icpc), 1.0), 0, 0.9)
+    section47_none = np.clip(idle * others / np.maximum(not_in_need * referrals, 1.0), 0, 0.7)
+    care = _share(population * np.exp(draw.spread("care")), aim("care") * 1000, need, 0.4)
+    rereferral = np.maximum(1 + draw.spread("rereferral"), 0.2)
+    rereferral = _relative(rereferral, referrals)
+    rereferral *= aim("rereferral") / choices["rereferral"]["reference"]
     kinship = np.full(len(YEARS), choices["kinship"]["wide"])
     return Plan(
         codes=codes,
@@ -162,26 +186,67 @@ def draw_plan(study: Study, seed: int) -> Plan:
         not_in_need=not_in_need,
         rereferral=rereferral,
         section47=section47,
+        section47_none=section47_none,
         icpc=icpc,
-        within45=_solve(draw.spread("within45"), england("within45") / 100, referrals, _logistic),
+        within45=_solve(draw.spread("within45"), aim("within45") / 100, referrals, _near_all),
         care=care,
         kinship=_solve(draw.spread("kinship"), kinship, care * need, _clipped(0.1, 0.8)),
+        white=_solve(draw.between("white"), _white(choices), referrals, _logistic),
         escalation=_relative(np.exp(draw.spread("escalation")), referrals),
-        plan=england("plan") / england("icpc") / (1 + choices["plan"]["second_in_case"]),
-        second_plan=england("second_plan") / 100,
+        plan=aim("plan") / aim("icpc") / (1 + choices["plan"]["second_in_case"]),
+        second_plan=aim("second_plan") / 100,
         choices=choices,
     )
 
 
-def _without_need(draw: _Draw, referrals: Floats) -> tuple[Floats, Floats]:
+def _white(choices: Mapping[str, Any]) -> Floats:
+    """England's share of White children, the same in every year."""
+    ethnic = choices["ethnicity"]
+    white = [s for c, s in zip(ethnic["codes"], ethnic["shares"], strict=True) if c[0] == "W"]
+    return np.full(len(YEARS), sum(white) / sum(ethnic["shares"]))
+
+
+def _without_need(
+    draw: _Draw, study: Study, codes: tuple[str, ...], referrals: Floats
+) -> tuple[Floats, Floats]:
     """Shares of referrals with no further action and found not in need; their shocks offset."""
-    nfa = draw.between("nfa") + draw.shock("nfa")
-    nfa = _solve(nfa, england("nfa") / 100, referrals, _logistic)
+    deviation = draw.between("nfa") + draw.shock("nfa")
+    level = aim("nfa") / 100
+    nfa = _solve(deviation, level, referrals, _mostly_none)
+    usual = nfa.copy()
+    recorded = _recording(study, codes)
+    if recorded:
+        # These authorities record as the study says; the others bring England back to its mean.
+        rows = sorted(recorded)
+        rest = np.setdiff1d(np.arange(len(codes)), rows)
+        nfa[rows] = [recorded[row] for row in rows]
+        total = (referrals * level).sum(axis=0) - (referrals[rows] * nfa[rows]).sum(axis=0)
+        left = total / referrals[rest].sum(axis=0)
+        nfa[rest] = _solve(deviation[rest], left, referrals[rest], _mostly_none)
     partly = calibration("spread")["not_in_need"]["with_nfa"]
     fading = draw.standard("not_in_need", correlated=partly, other=draw.last("nfa"))
     swing = draw.between("not_in_need") + fading * draw.sd("not_in_need")
-    none = _solve(swing, england("not_in_need") / 100, referrals, _clipped(0.01, 0.60))
-    return nfa, np.minimum(none, 0.93 - nfa)
+    none = _solve(swing, aim("not_in_need") / 100, referrals, _below_ceiling)
+    for row in recorded:
+        # What is no longer flagged at once is found not in need after an assessment instead: the
+        # share without need swings as before, at a level that leaves room for the flags.
+        both = usual[row] + none[row]
+        none[row] = both + max(0.0, float((nfa[row] + 0.05 - both).max())) - nfa[row]
+    return nfa, np.minimum(none, 0.88 - nfa)
+
+
+def _recording(study: Study, codes: tuple[str, ...]) -> dict[int, Floats]:
+    """Share flagged NFA by year of each pilot whose recording the study shifts."""
+    truth = study.truth
+    if truth is None or not truth.switches.nfa_recording_shift:
+        return {}
+    years = np.array(YEARS)
+    return {
+        codes.index(study.pilot(pilot).la): np.interp(
+            years, [shift.from_year, shift.to_year], [shift.before, shift.after]
+        )
+        for pilot, shift in truth.nfa_recording.items()
+    }
 
 
 def _relative(factor: Floats, weight: Floats) -> Floats:
@@ -190,16 +255,25 @@ def _relative(factor: Floats, weight: Floats) -> Floats:
 
 
 class _Draw:
-    """Lasting differences and fading shocks, drawn once for each rate, in a fixed order."""
+    """Lasting differences and fading shocks, drawn once for each rate, in a fixed order.
 
-    def __init__(self, rng: np.random.Generator, count: int, settings: SyntheticSettings) -> None:
+    Lasting differences are evenly spaced quantiles of a normal, dealt out at random, so that
+    their spread is as set in every draw; ``tilt`` adds what goes with an authority's size.
+    """
+
+    def __init__(self, rng: np.random.Generator, size: Floats, settings: SyntheticSettings) -> None:
         self._rng = rng
-        self._count = count
+        self._size = size
+        self._count = len(size)
         self._settings = settings
         self._standard: dict[str, Floats] = {}
 
     def between(self, name: str) -> Floats:
-        return calibration("spread")[name]["between"] * self._rng.standard_normal((self._count, 1))
+        from scipy.special import ndtri
+
+        row = calibration("spread")[name]
+        dealt = ndtri((self._rng.permutation(self._count) + 0.5) / self._count)[:, None]
+        return np.asarray(row["between"] * dealt + row.get("tilt", 0.0) * self._size)
 
     def sd(self, name: str) -> float:
         """The shock's standard deviation, scaled by the study's own value where it gives one."""
@@ -255,14 +329,28 @@ def _population(rng: np.random.Generator, codes: tuple[str, ...], studied: set[s
     place[mine] = chosen
     others = np.setdiff1d(np.arange(count), mine)
     place[others] = rest
-    size = spread["population"]["median"] * np.exp(
-        spread["population"]["between"] * ndtri(level[place])
-    )
+    own, z = spread["population"], ndtri(level[place])
+    size = own["median"] * np.exp(np.where(z < 0, own["between"], own["between_above"]) * z)
     return (size / size.sum())[:, None] * england("population") * 1e6
 
 
+def _mostly_none(x: Floats) -> Floats:
+    """Share flagged NFA: many authorities near none, a few far above (a power of a normal)."""
+    return np.minimum(np.maximum(x, 0.0) ** 3 / 100, 0.6)
+
+
+def _below_ceiling(x: Floats) -> Floats:
+    """Share found not in need: a long tail towards none."""
+    return np.clip(0.60 - np.maximum(8.0 - x, 0.0) ** 2 / 100, 0.005, 0.595)
+
+
+def _near_all(x: Floats) -> Floats:
+    """Share of assessments on time: crowded near all, a long tail below."""
+    return 1.0 - np.clip(-x, 0.0, 9.0) ** 2 / 100
+
+
 def _logistic(x: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-x))
+    return np.asarray(1.0 / (1.0 + np.exp(-x)))
 
 
 def _clipped(low: float, high: float) -> Callable[[Floats], Floats]:

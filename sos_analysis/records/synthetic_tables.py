@@ -21,6 +21,7 @@ from sos_analysis.records.synthetic_case import (
     NEED,
     NFA,
     NOT_IN_NEED,
+    PASSED_ON,
     Bools,
     Cases,
     Children,
@@ -117,7 +118,7 @@ class Tables:
         referral, closed = c.referral[row], c.closed[row]
         ended = closed <= ends
         marked = (c.plan[row] <= ends) | (c.conference[row] <= ends)
-        no_need = (kind == NFA) | ((kind == NOT_IN_NEED) & ended & ~marked)
+        no_need = (kind == NFA) | (kind == PASSED_ON) | ((kind == NOT_IN_NEED) & ended & ~marked)
 
         unborn = ch.born[child] > ends
         born = np.where(unborn, NEVER, ch.born[child] + d.birth_shift[row])

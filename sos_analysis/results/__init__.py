@@ -148,15 +148,15 @@ class ChapterResult:
         plain = re.sub(r"<[^>]*>", "", fill(html=False))
         return Rendered(f'<p class="sos-say">{fill(html=True)}</p>', plain)
 
-    def table(self, name: str) -> Rendered:
-        """Table, with its CSV link."""
+    def table(self, name: str, base: str | None = None) -> Rendered:
+        """Table, with its CSV link; `base` is the way to the downloads from another page."""
         table = self._named(self.tables, name, "table")
-        return tables.render(table, f"{self.slug}-{name}", href=self._href(name))
+        return tables.render(table, f"{self.slug}-{name}", href=self._href(name, base))
 
-    def figure(self, name: str) -> Rendered:
-        """Chart, with its data table and CSV link."""
+    def figure(self, name: str, base: str | None = None) -> Rendered:
+        """Chart, with its data table and CSV link; `base` as for `table`."""
         figure = self._named(self.figures, name, "figure")
-        return charts.render(figure, f"{self.slug}-{name}", href=self._href(name))
+        return charts.render(figure, f"{self.slug}-{name}", href=self._href(name, base))
 
     def checks_table(self) -> Rendered:
         """Checks as a list: fail, then for information, then pass."""
@@ -214,11 +214,10 @@ class ChapterResult:
         items: dict[str, SafeTable | SafeFigure] = {**self.tables, **self.figures}
         return {f"{self.name}/{_file(k, i.origin)}": i.to_csv() for k, i in items.items()}
 
-    def _href(self, name: str) -> str:
+    def _href(self, name: str, base: str | None) -> str:
         items: dict[str, SafeTable | SafeFigure] = {**self.tables, **self.figures}
-        if not self.downloads_base:
-            return ""
-        return f"{self.downloads_base}/{self.name}/{_file(name, items[name].origin)}"
+        base = self.downloads_base if base is None else base
+        return f"{base}/{self.name}/{_file(name, items[name].origin)}" if base else ""
 
     def _named(self, items: Mapping[str, Any], name: str, kind: str) -> Any:
         if name not in items:

@@ -17,6 +17,7 @@ from typing import Any
 from sos_analysis.errors import StudyError
 from sos_analysis.sources import ROOT
 from sos_analysis.study.reading import Frozen, Section, content_hash, listed, nearest, parse
+from sos_analysis.study.truth import by_outcome, read_truth
 from sos_analysis.study.types import (
     CHAPTERS,
     COVARIATES,
@@ -30,12 +31,17 @@ from sos_analysis.study.types import (
     PROCEDURES,
     RATINGS,
     Authority,
+    ByDelivery,
+    Contamination,
     DisclosureRules,
     Group,
+    IncompleteReturns,
     InferenceRules,
     Outcome,
     Pilot,
+    RecordingShift,
     Study,
+    Switches,
     SyntheticSettings,
     Truth,
 )
@@ -55,12 +61,17 @@ __all__ = [
     "PROCEDURES",
     "RATINGS",
     "Authority",
+    "ByDelivery",
+    "Contamination",
     "DisclosureRules",
     "Group",
+    "IncompleteReturns",
     "InferenceRules",
     "Outcome",
     "Pilot",
+    "RecordingShift",
     "Study",
+    "Switches",
     "SyntheticSettings",
     "Truth",
     "load_study",
@@ -110,6 +121,7 @@ def study_from(content: Mapping[str, Any], path: Path) -> Study:
     _check_pilots(top, pilots, authorities, start, end)
     outcomes = top.sections("outcomes", _KEYS["outcomes"], _outcome)
     _check_outcomes(top, outcomes, pilots, start, end)
+    truth = read_truth(top.section("truth", _KEYS["truth"]), pilots) if made_up else None
     settings = _synthetic(top.section("synthetic", _KEYS["synthetic"])) if made_up else None
     if settings is not None:
         _check_made_up(top, authorities, settings)
@@ -125,7 +137,7 @@ def study_from(content: Mapping[str, Any], path: Path) -> Study:
         outcomes=outcomes,
         disclosure=_disclosure(top.section("disclosure", _KEYS["disclosure"])),
         inference=_inference(top.section("inference", _KEYS["inference"])),
-        truth=_truth(top.section("truth", _KEYS["truth"])) if made_up else None,
+        truth=truth,
         synthetic=settings,
         path=path,
         hash=content_hash(content),
@@ -305,23 +317,12 @@ def _inference(s: Section) -> InferenceRules:
     )
 
 
-def _by_outcome(s: Section, key: str, low: float, high: float, rate: float) -> Frozen[str, float]:
-    """One number an outcome: `low` to `high` in days, `rate` times that for proportions."""
-    table = s.section(key, OUTCOMES)
-    span = {o: (1.0 if o == "duration" else rate) for o in OUTCOMES}
-    return Frozen({o: table.number(o, low * span[o], high * span[o]) for o in OUTCOMES})
-
-
-def _truth(s: Section) -> Truth:
-    return Truth(effects=_by_outcome(s, "effects", -100, 100, 0.01), note=s.text("note"))
-
-
 def _synthetic(s: Section) -> SyntheticSettings:
     return SyntheticSettings(
         authorities=s.whole("authorities", 10, MOST_MADE_UP),
         seed=s.whole("seed", 0, 2**63 - 1),
-        shock_rho=_by_outcome(s, "shock_rho", 0, 0.999, 1),
-        shock_sd=_by_outcome(s, "shock_sd", 0, 50, 0.01),
+        shock_rho=by_outcome(s, "shock_rho", 0, 0.999, 1),
+        shock_sd=by_outcome(s, "shock_sd", 0, 50, 0.01),
     )
 
 

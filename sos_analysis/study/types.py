@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sos_analysis.errors import StudyError
-from sos_analysis.study.reading import listed, nearest
+from sos_analysis.study.reading import Frozen, listed, nearest
 
 OUTCOMES = (
     "duration",
@@ -164,19 +164,100 @@ class InferenceRules:
 
 
 @dataclass(frozen=True)
+class Switches:
+    """What a made-up world contains; each switch has its sizes beside it in `Truth`."""
+
+    planted: bool = True
+    by_rating: bool = False
+    by_delivery: bool = False
+    contaminated: bool = False
+    drifting: bool = False
+    nfa_recording_shift: bool = False
+    icpc_incomplete: bool = False
+
+
+@dataclass(frozen=True)
+class ByDelivery:
+    """Multiple of an effect at a delivery score of 0 and of 1, linear between."""
+
+    at_zero: float = 1.0
+    at_one: float = 1.0
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """Share of the effect that comparators with a like practice model have, from a day on."""
+
+    start: date = date(2015, 4, 1)
+    same: float = 0.0
+    partial: float = 0.0
+
+
+@dataclass(frozen=True)
+class RecordingShift:
+    """A pilot's share of referrals flagged NFA: `before` until one year, `after` from another."""
+
+    before: float
+    after: float
+    from_year: int
+    to_year: int
+
+
+@dataclass(frozen=True)
+class IncompleteReturns:
+    """Share of authority-years whose return lacks conferences, and the range of what it lacks."""
+
+    authority_years: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
+
+
+@dataclass(frozen=True)
 class Truth:
-    """Planted effects by outcome, in proportions (duration: working days). Made-up data only."""
+    """What was planted. Made-up data only.
+
+    ``effects`` are by outcome, in proportions (duration: working days), before any switch changes
+    them; ``drift`` is what pilots gain a year, whether or not anything was planted.
+    """
 
     effects: Mapping[str, float]
     note: str
+    switches: Switches = Switches()
+    by_rating: Mapping[str, float] = field(default_factory=Frozen)
+    by_delivery: ByDelivery = ByDelivery()
+    contamination: Contamination = Contamination()
+    drift: Mapping[str, float] = field(default_factory=Frozen)
+    nfa_recording: Mapping[str, RecordingShift] = field(default_factory=Frozen)
+    icpc_incomplete: IncompleteReturns = IncompleteReturns()
+
+    @property
+    def sizes(self) -> Mapping[str, float]:
+        """Effects that are really planted: none with the switch ``planted`` off."""
+        return {o: size if self.switches.planted else 0.0 for o, size in self.effects.items()}
+
+    @property
+    def varies(self) -> bool:
+        """Whether pilots' effects differ."""
+        return self.switches.by_rating or self.switches.by_delivery
+
+    def size(self, outcome: str, rating: str | None, delivery: float) -> float:
+        """Effect in a pilot with this rating at the start of embedding and this delivery score."""
+        size = self.sizes.get(outcome, 0.0)
+        if self.switches.by_rating:
+            size *= self.by_rating[rating] if rating is not None else 1.0
+        if self.switches.by_delivery:
+            dose = self.by_delivery
+            size *= dose.at_zero + (dose.at_one - dose.at_zero) * delivery
+        return size
 
 
 @dataclass(frozen=True)
 class SyntheticSettings:
     """Size and noise of a made-up extract.
 
-    ``shock_sd`` is the stationary standard deviation of the LA-by-year shock of each outcome, in
-    proportions (duration: working days); ``shock_rho`` its correlation from one year to the next.
+    ``shock_sd`` is the standard deviation within authorities of the yearly rate behind each
+    outcome, in proportions (duration: working days), to which the shocks are scaled; ``shock_rho``
+    is the correlation of the shocks from one year to the next.
     """
 
     authorities: int
