@@ -11,13 +11,15 @@ DEV    := $(VENV)/.ready-dev-$(PINS)
 LOG    := $(VENV)/pip.log
 PIP     = $(PY) -m pip install --disable-pip-version-check --progress-bar off -c requirements.lock
 
-.PHONY: help book test test-full lint fetch-public verify release clean clean-all
+.PHONY: help book test test-full lint validate benchmark fetch-public verify release clean clean-all
 
 help:
 	@echo "make book          build the report into _build/html (a second run does only what changed)"
 	@echo "make test          all tests that fit in minutes, in a browser too"
 	@echo "make test-full     the slow tests as well"
 	@echo "make lint          style and types"
+	@echo "make validate      run thousands of made-up data sets through every method (minutes)"
+	@echo "make benchmark     time inference against other packages (minutes)"
 	@echo "make fetch-public  download the public statistics"
 	@echo "make verify        compare every number on the pages with the results"
 	@echo "make release       put disclosure-checked results into release/"
@@ -37,6 +39,12 @@ lint: $(DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy sos_analysis
+
+validate: $(READY)
+	@$(PY) -m sos_analysis validate --jobs $(JOBS) $(ARGS)
+
+benchmark: $(DEV)
+	@$(PY) benchmarks/inference.py $(ARGS)
 
 fetch-public: $(READY)
 	@$(PY) -m sos_analysis fetch-public $(ARGS)

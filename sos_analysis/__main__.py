@@ -108,6 +108,17 @@ def _parser() -> argparse.ArgumentParser:
         help="a release in data/programme/public_sources.toml, or the path of a file like it",
     )
 
+    validate = verb("validate", "run thousands of made-up data sets through every method")
+    study(validate)
+    validate.add_argument(
+        "--extract", default="", metavar="FOLDER", help="records whose counts to use"
+    )
+    validate.add_argument("--runs", type=int, help="data sets for each setting (default: 2000)")
+    validate.add_argument("--jobs", type=_jobs, default=min(2, os.cpu_count() or 1))
+    validate.add_argument(
+        "--out", default="", metavar="FILE", help="default: data/released/method_validation.json"
+    )
+
     release = verb("release", "put disclosure-checked results into a folder, with a log")
     release.add_argument("--out", default="release", metavar="FOLDER", help="default: release")
 
@@ -179,6 +190,26 @@ def _spaced(count: int) -> str:
     return f"{int(count):,}".replace(",", " ")
 
 
+def _validate(arguments: argparse.Namespace) -> int:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # small matrices: threads only get in each other's way
+    from sos_analysis import validation
+    from sos_analysis.study import load_study
+
+    runs = arguments.runs or validation.LONG
+    path = validation.release(
+        load_study(arguments.study),
+        arguments.extract,
+        Path(arguments.out) if arguments.out else validation.RELEASED,
+        runs=runs,
+        rated=min(runs, validation.RATED_LONG),
+        jobs=arguments.jobs,
+        progress=(lambda text: None) if arguments.quiet else print,
+    )
+    print(f"method validation: {path}")
+    return 0
+
+
 def _fetch_public(arguments: argparse.Namespace) -> int:
     from sos_analysis.records.public import fetch_public
     from sos_analysis.workspace import DATA
@@ -218,6 +249,7 @@ _VERBS = {
     "build": _build,
     "synthesise": _synthesise,
     "check-extract": _check_extract,
+    "validate": _validate,
     "fetch-public": _fetch_public,
     "release": _release,
     "verify": _verify,

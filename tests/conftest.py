@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+# Before numpy is imported: the matrices here are small, and threads only get in each other's way.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 #: Size of the extract behind the book that tests look at.
 SCALE = "0.05"

@@ -293,6 +293,31 @@ def test_facts_name_their_source_and_hold_what_pages_ask_for(root: Path) -> None
             assert name in known, f"{page.name}: {name}"
 
 
+def test_method_validation_says_what_was_counted(extract: Path, tmp_path: Path) -> None:
+    from sos_analysis import validation
+
+    result = chapter("method_validation", extract=str(extract), runs=20, draws=99)
+    assert result.origin == "synthetic"
+    assert result.notes["provenance"] == "computed"
+    found = validation.run(load_study(), str(extract), runs=20, rated=20, draws=99)
+    for setting in validation.KINDS:
+        share = found.of(setting, "preferred", "slots").rejected
+        claim = result.claim(f"validation.{setting.replace('_', '.')}.slots.reports")
+        assert claim.value == pytest.approx(100 * share, abs=0.51)  # shown without decimals
+    assert set(result.tables) >= {"kinds", "reports", "covers", "bias", "ladder", "sizes"}
+    text = " ".join(str(result.say(name).text) for name in result.prose)
+    assert "Signs of Safety" not in text
+    # A study on real records plants nothing; the same page works, on its counts.
+    real = chapter(
+        "method_validation",
+        study=str(_restricted(tmp_path)),
+        extract=str(extract),
+        runs=20,
+        draws=99,
+    )
+    assert real.origin == "synthetic"
+
+
 def test_authority_years_are_filled_and_standardised() -> None:
     frame = pd.DataFrame(
         {"la": ["001"] * 3 + ["002"] * 3, "year": [2014, 2015, 2016] * 2, "n": [1, 2, 3, 4, 5, 6]}

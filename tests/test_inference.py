@@ -98,6 +98,31 @@ def test_nlswork_cluster_jackknife() -> None:
     found = (left.min(), left.max(), np.median(left), left.mean())
     # Printed to six places at most.
     assert found == pytest.approx((-0.0332, -0.015835, -0.027765, -0.02692), abs=1e-6)
+    # R's summclust (its README): quantiles of leverage, CRV1 of msp by sandwich::vcovCL.
+    leverage = inf.cluster_summary(grams).total_leverage
+    quantiles = np.quantile(leverage, [0, 0.25, 0.5, 0.75, 1])
+    assert quantiles == pytest.approx(
+        (0.09332052, 0.70440923, 3.51549151, 6.41132962, 20.28918187), abs=5e-9
+    )
+    assert leverage.mean() == pytest.approx(5.41666667, abs=5e-9)
+    assert np.sqrt(inf.crv1(grams)[0, 0]) == pytest.approx(0.009293046, abs=5e-10)
+    for first, (value, crv1, crv3) in {
+        1: (0.20395972, 0.061167499, 0.08358587),  # union
+        2: (-0.08619813, 0.016150418, 0.01904684),  # race
+    }.items():
+        order = [first, *(i for i in range(x.shape[1]) if i != first)]
+        other = inf.gram(
+            x[:, order],
+            data["ln_wage"].to_numpy(float),
+            one,
+            one,
+            code,
+            [str(v) for v in labels],
+            [str(i) for i in order],
+        )
+        assert inf.fit(other).beta[0] == pytest.approx(value, abs=5e-9)
+        assert np.sqrt(inf.crv1(other)[0, 0]) == pytest.approx(crv1, abs=5e-10)
+        assert np.sqrt(inf.crv3(other)[0, 0]) == pytest.approx(crv3, abs=5e-9)
 
 
 def _collapsed(order: list[int]) -> inf.Grams:
@@ -122,6 +147,8 @@ def test_boottest_collapsed_full_enumeration() -> None:
     assert result.draws == 256
     assert result.statistic == pytest.approx(2.0194, abs=5e-5)
     assert result.p == pytest.approx(0.0742, abs=0.00400625)
+    # 18 draws beyond the data, and two that tie with them: the data and their mirror image.
+    assert (round(result.p * 256), result.ties) == (20, 2)
     assert result.ci == pytest.approx((0.03874, 0.07098), abs=0.0008)
     post = inf.wcr(_collapsed([2, 1, 0, 3]), kind="11", seed=1)
     assert post.p == pytest.approx(0.0, abs=2 / 256)  # nothing beyond the data and its mirror
@@ -166,6 +193,10 @@ def test_merit_aid_ten_treated_states() -> None:
     assert (result.n_rows, result.n_clusters, result.n_treated_clusters) == (42_161, 51, 10)
 
 
+def free_se(grams: inf.Grams) -> float:
+    return float(np.sqrt(inf.crv1(grams)[0, 0]))
+
+
 def test_merit_aid_one_treated_state_is_reported_as_a_failure() -> None:
     # boottest's log: t 6.7127, WCR p .5195 (random, theirs 999 draws). One treated cluster.
     frame = _merit()
@@ -177,6 +208,12 @@ def test_merit_aid_one_treated_state_is_reported_as_a_failure() -> None:
     crv1 = np.sqrt(inf.crv1(grams, count_absorbed=True)[0, 0])
     assert beta / crv1 == pytest.approx(6.7127, abs=5e-5)
     assert inf.wcr(grams, kind="11", seed=4).p == pytest.approx(0.5195, abs=0.04)
+    # The unrestricted bootstrap fails the other way: p .000, interval [.0488, .0955] in that log
+    # (999 random draws there: the ends of a 95 % interval move by about .002 from seed to seed).
+    free = inf.wcr(grams, kind="11", restricted=False, seed=4)
+    assert (free.name, free.statistic) == ("WCU-11", pytest.approx(beta / free_se(grams)))
+    assert free.p == pytest.approx(0.0, abs=0.005)
+    assert free.ci == pytest.approx((0.0488, 0.09553), abs=0.003)
     assert np.isnan(inf.crv3(grams)[0, 0])
     result = did.estimate(frame, covariates=MERIT_COVARIATES, seed=4)
     # So the orchestrator prints no bootstrap: all 42 assignments, no conclusion.
@@ -206,14 +243,18 @@ def test_wild_bootstrap_twin_wildboottest(kind: str) -> None:
     mine = inf.wcr(grams, kind=kind, seed=1)
     assert mine.exact
     model = sm.OLS(pd.Series(y), pd.DataFrame(x, columns=names))
-    theirs = wildboottest(
-        model, param="d", cluster=pd.Series(code), B=999, bootstrap_type=kind, show=False
-    )
-    # Both enumerate 256 sign vectors; kind 11 holds the data and their mirror image, which tie
-    # and which wildboottest does not count.
-    ties = 2 if kind == "11" else 0
+    options = {"param": "d", "cluster": pd.Series(code), "B": 999, "show": False}
+    theirs = wildboottest(model, bootstrap_type=kind, **options)
+    free = inf.wcr(grams, kind=kind, restricted=False, seed=1)
+    unrestricted = wildboottest(model, bootstrap_type=kind, impose_null=False, **options)
+    assert free.name == f"WCU-{kind}"
+    # Both enumerate 256 sign vectors. Restricted kind 11 holds the data and their mirror image,
+    # which tie: here they count, there rounding decides. Nothing else ties.
     assert mine.statistic == pytest.approx(float(theirs["statistic"].iloc[0]), rel=1e-9)
-    assert mine.p * 256 == pytest.approx(float(theirs["p-value"].iloc[0]) * 256 + ties, abs=1e-6)
+    assert mine.ties == (2 if kind == "11" else 0)
+    for ours, found in ((mine, theirs), (free, unrestricted)):
+        gap = ours.p * 256 - float(found["p-value"].iloc[0]) * 256
+        assert round(gap, 6) in {0, ours.ties}
     assert 0.01 < mine.p < 0.99  # else the comparison would be empty
 
 
@@ -262,7 +303,7 @@ def _slot_rows(frame: pd.DataFrame, series: SlotSeries) -> pd.DataFrame:
     return rows
 
 
-def _brute_t(rows: pd.DataFrame, y: np.ndarray, roles: list[str], refit: bool) -> float:
+def _brute_t(rows: pd.DataFrame, y: np.ndarray, roles: list[str], studentise: str) -> float:
     """Dummy regression of slot rows; CRV1 over roles, or the jackknife by leaving roles out."""
     x = np.hstack(
         [
@@ -279,7 +320,9 @@ def _brute_t(rows: pd.DataFrame, y: np.ndarray, roles: list[str], refit: bool) -
 
     everything = np.ones(len(rows), bool)
     beta = coefficients(everything)
-    if refit:
+    if studentise == "none":
+        return float(beta[0])
+    if studentise == "crv3":
         left = np.array([coefficients(role != r)[0] for r in roles])
         g = len(roles)
         return float(beta[0] / np.sqrt((g - 1) / g * ((left - beta[0]) ** 2).sum()))
@@ -290,7 +333,7 @@ def _brute_t(rows: pd.DataFrame, y: np.ndarray, roles: list[str], refit: bool) -
     return float(beta[0] / np.sqrt(np.square(scores).sum()))
 
 
-@pytest.mark.parametrize("studentise", ["crv1", "crv3"])
+@pytest.mark.parametrize("studentise", ["crv1", "crv3", "none"])
 def test_slot_permutation_twin_by_refitting_every_permutation(studentise: str) -> None:
     design = matched(np.random.default_rng(8), pilots=3, pool=2, effect=-0.05, years=9)
     frame, series = design.frame, design.series
@@ -307,7 +350,7 @@ def test_slot_permutation_twin_by_refitting_every_permutation(studentise: str) -
             filler = dict(zip(roles, order, strict=True))
             who = [index[filler[la]] for la in rows["la"]]
             y = clean[who, rows["place"]]
-            values.append(_brute_t(rows, y, roles, studentise == "crv3"))
+            values.append(_brute_t(rows, y, roles, studentise))
         seen = abs(values[0])
         return values[0], float(np.mean(np.abs(values) >= seen * (1 - 1e-9)))
 
@@ -340,6 +383,7 @@ def test_slot_permutation_inside_strata() -> None:
     strata = {la: int(i < 3) for i, la in enumerate(table.las)}
     result = inf.slot_permutation(table, design.series, seed=1, strata=strata)
     assert (result.draws, result.exact) == (12, True)
+    assert result.notes == ("all 12 arrangements",)
     assert result.p >= 1 / 12
     rows, exact = arrangements(np.array([0, 0, 1, 1, 1]), 10, 3)
     assert not exact
@@ -435,10 +479,44 @@ def test_wcr_interval_inverts_the_test() -> None:
     )
     shifted = inf.wcr_inversion(did.preferred_grams(cell_table(moved)), seed=2)
     assert shifted.p(0.0) == inversion.p(-0.03)
+    # One hypothesis alone is the same count of the same draws.
+    assert inf.wcr_p(grams, seed=2) == inversion.p(0.0)
+    assert inf.wcr_p(grams, seed=2, null=-0.03) == inversion.p(-0.03)
     webb = inf.wcr(grams, weights="webb", seed=2)
     assert abs(webb.p - inversion.p(0.0)) < 0.05  # another distribution, not another answer
     with pytest.raises(FrameError, match="kind must be"):
         inf.wcr(grams, kind="33", seed=1)  # type: ignore[arg-type]
+
+
+def test_crv2_against_matrices_on_rows() -> None:
+    # Bell and McCaffrey by N x N matrices: hat matrix, symmetric inverse roots, moments of the
+    # quadratic form. Weighted, with cluster effects as dummies here and taken out in the engine.
+    rng = np.random.default_rng(12)
+    code = np.repeat(np.arange(7), [3, 5, 4, 6, 5, 4, 7])
+    n, w = len(code), rng.uniform(0.5, 2.0, len(code))
+    d = ((code < 3) & (rng.random(n) < 0.6)).astype(float)
+    x = np.column_stack([d, rng.normal(size=n), rng.normal(size=n)])
+    y = 0.4 * d + rng.normal(size=7)[code] + rng.normal(size=n)
+    labels, one = [str(g) for g in range(7)], np.ones(n)
+    grams = inf.gram(x, y, w, one, code, labels, ["d", "a", "b"], within=code)
+    variance, df = inf.crv2(grams)
+    full = np.hstack([x, (code[:, None] == np.arange(7)).astype(float)]) * np.sqrt(w)[:, None]
+    bread = np.linalg.inv(full.T @ full)
+    annihilator = np.eye(n) - full @ bread @ full.T
+    residual = annihilator @ (y * np.sqrt(w))
+    scores, carried = [], []
+    for g in range(7):
+        rows = code == g
+        value, vector = np.linalg.eigh(annihilator[np.ix_(rows, rows)])
+        # The generalised inverse root: a cluster's own dummy gives an eigenvalue of zero.
+        root = np.where(value > 1e-9, np.maximum(value, 1e-9) ** -0.5, 0.0)
+        weight = vector @ np.diag(root) @ vector.T @ full[rows] @ bread[0]
+        scores.append(weight @ residual[rows])
+        carried.append(annihilator[:, rows] @ weight)
+    inner = np.array(carried) @ np.array(carried).T
+    assert variance == pytest.approx(float(np.square(scores).sum()), rel=1e-9)
+    assert df == pytest.approx(np.trace(inner) ** 2 / np.square(inner).sum(), rel=1e-9)
+    assert 1 < df < 6
 
 
 def test_effective_clusters_and_leverage() -> None:
@@ -453,6 +531,59 @@ def test_effective_clusters_and_leverage() -> None:
     assert one.leverage[0] == pytest.approx(0.95, rel=1e-9)
     spread = ((0.95 * 20 - 1) ** 2 + 19 * (0.05 / 19 * 20 - 1) ** 2) / 20
     assert one.effective == pytest.approx(20 / (1 + spread), rel=1e-9)
+
+
+def test_counting_rows_of_a_file_gives_the_panels_moments(tmp_path: Path) -> None:
+    from sos_analysis.estimation import counts
+    from sos_analysis.estimation.assignment import panel_moments, ri_inversion
+
+    rng = np.random.default_rng(15)
+    n = 6_000
+    rows = pd.DataFrame(
+        {
+            "la": rng.integers(3, 15, n),
+            "time": rng.integers(0, 9, n),
+            "sex": rng.integers(1, 3, n),
+            "age": rng.integers(0, 4, n),
+            "days": rng.integers(-1, 6, n),
+        }
+    )
+    rows = rows[rows["la"] != 9]  # a code that does not occur
+    treated = (rows["la"] < 6).astype(int)
+    rows["post"] = (rows["time"] >= rows["la"]).astype(int) * treated
+    path = tmp_path / "rows.parquet"
+    rows.astype({"la": "int16", "sex": "int8"}).to_parquet(path)
+    made = counts.count_rows(
+        path, cluster="la", period="time", outcome="days", covariates=["sex", "age"]
+    )
+    assert int(made.n.sum()) == len(rows)
+    exposure = np.array([[float(la < 6 and t >= la) for t in range(9)] for la in range(3, 15)])
+    moments = counts.moments(made, exposure)
+    grams = counts.panel_grams(made, moments)
+    frame = rows.rename(columns={"time": "event_time", "days": "y_sum"}).assign(
+        n=1, treated=treated, la=rows["la"].map("{:02d}".format)
+    )
+    table = cell_table(frame, ["sex", "age"])
+    other = did.preferred_grams(table)
+    assert grams.n.sum() == other.n.sum()
+    # Whole numbers on both sides until the cluster means are taken out: rounding alone.
+    assert inf.fit(grams).beta[0] == pytest.approx(inf.fit(other).beta[0], rel=1e-9)
+    assert inf.crv1(grams)[0, 0] == pytest.approx(inf.crv1(other)[0, 0], rel=1e-9)
+    assert inf.crv3(grams)[0, 0] == pytest.approx(inf.crv3(other)[0, 0], rel=1e-9)
+    fast, total = ri_inversion(moments, draws=199, seed=1)
+    slow, again = ri_inversion(panel_moments(table), draws=199, seed=1)
+    assert fast.statistic(0.0) == pytest.approx(slow.statistic(0.0), rel=1e-8)
+    assert again == total == 11 * 10 * 9  # three dates over eleven clusters
+    assert fast.p(0.0) == slow.p(0.0)
+    with pytest.raises(FrameError, match="no column 'age2'"):
+        counts.count_rows(path, cluster="la", period="time", outcome="days", covariates=["age2"])
+    names = {"cluster": "la", "period": "time", "outcome": "days"}
+    rows.assign(la="a").to_parquet(tmp_path / "text.parquet")
+    with pytest.raises(FrameError, match="code it as whole"):
+        counts.count_rows(tmp_path / "text.parquet", **names)
+    rows.assign(age=rows["age"] * 10_000_000).to_parquet(tmp_path / "wide.parquet")
+    with pytest.raises(FrameError, match="combinations"):
+        counts.count_rows(tmp_path / "wide.parquet", **names, covariates=["age"])
 
 
 SCRIPT = """

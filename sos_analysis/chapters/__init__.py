@@ -8,6 +8,7 @@ computes it otherwise. It never writes: only the build stores results.
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,7 +71,7 @@ _SHARES = {
     "counts_from_year": Parameter(
         int,
         0,
-        "first year, by its end, of comparators' use; 0: from embedding",
+        "first year, by its end, of comparators' use; 0: where it is planted, else from embedding",
         (0, *range(2009, 2020)),
     ),
 }
@@ -132,6 +133,16 @@ _COMPANION = {
     ),
     "draws": Parameter(int, 0, "draws of both tests; 0: the report's own"),
     "seed": Parameter(int, 0, "seed of all draws; 0: the report's own"),
+}
+
+_VALIDATION = {
+    "study": _QUESTION["study"],
+    "extract": _QUESTION["extract"],
+    "runs": Parameter(
+        int, 0, "data sets for each setting; 0 takes the released results where they fit, else 200"
+    ),
+    "draws": Parameter(int, 0, "draws of each test; 0 takes 399"),
+    "seed": _SEED,
 }
 
 
@@ -220,6 +231,17 @@ CHAPTERS: Mapping[str, ChapterSpec] = dict(
             ),
         ),
         (
+            "method_validation",
+            ChapterSpec(
+                "method_validation",
+                "Does the method recover the truth?",
+                "Which methods find the truth where it is known, and when does each of them fail?",
+                ("rereferral", "kinship"),
+                "validation",
+                _VALIDATION,
+            ),
+        ),
+        (
             "public_statistics",
             ChapterSpec(
                 "public_statistics",
@@ -299,6 +321,10 @@ def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{spec.name}: parameter draws is {value}; give at least 99, or p-values mean "
                 "nothing"
             )
+        if name == "runs" and int(str(value)) not in (0, *range(20, 100_001)):
+            raise ParameterError(
+                f"{spec.name}: parameter runs is {value}; give 0, or 20 to 100,000 data sets"
+            )
         if name == "seed" and int(str(value)) < 0:
             raise ParameterError(f"{spec.name}: parameter seed is {value}; give 0 or more")
     return {name: given.get(name, spec.parameters[name].default) for name in spec.parameters}
@@ -315,9 +341,7 @@ def _spec(name: str) -> ChapterSpec:
 
 
 def _room(spec: ChapterSpec) -> Any:
-    from importlib import import_module
-
-    return import_module(f"{__name__}.{spec.room}")
+    return importlib.import_module(f"sos_analysis.chapters.{spec.room}")
 
 
 def stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:

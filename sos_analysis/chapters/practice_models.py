@@ -114,6 +114,16 @@ class _PracticeModels(Secondary):
         pilots = {p.la for p in self.study.pilots}
         self.share = {la: strength[m] for la, m in self.model.items() if la not in pilots}
 
+    @property
+    def since(self) -> int | None:
+        """First year of comparators' use: as chosen, else where the study plants it."""
+        if self.chosen["counts_from_year"]:
+            return int(self.chosen["counts_from_year"])
+        if self.study.truth is not None and self.study.truth.switches.contaminated:
+            begun = self.study.truth.contamination.start
+            return begun.year + (begun.month >= 4)
+        return None
+
     def _fitted(self, name: str) -> Fitted:
         """All variants of one outcome; one without any pilot left is not there."""
         full = sampled(self.study, name, self.chosen)
@@ -129,7 +139,7 @@ class _PracticeModels(Secondary):
                 of.covariates,
                 strengths=[s for _, _, out, s in VARIANTS if out == left_out],
                 series=of.series,
-                counts_from_year=self.chosen["counts_from_year"] or None,
+                counts_from_year=self.since,
                 draws=self.draws,
                 seed=self.seed,
             )
@@ -289,7 +299,7 @@ class _PracticeModels(Secondary):
     def _checks(self, made: Mapping[str, Fitted]) -> list[CheckResult]:
         fewest = min(v.of.pilots for fitted in made.values() for v in fitted.variants.values())
         grown = [spoken(fitted.of.outcome) for fitted in made.values() if fitted.grows]
-        known_dates = self.chosen["counts_from_year"] > 0
+        known_dates = self.since is not None
         return [
             CheckResult(
                 "pilots_left",
@@ -315,7 +325,7 @@ class _PracticeModels(Secondary):
                 "dates",
                 "Is it known from when comparators used a similar model?",
                 "info",
-                "Use counts from the year given as a parameter."
+                "Use counts from the year that is given."
                 if known_dates
                 else "No: use is counted from the embedding of the pilot that a comparator serves. "
                 "If it began earlier, the years before embedding are touched too.",
@@ -326,8 +336,7 @@ class _PracticeModels(Secondary):
         """Whether made-up comparators really share the effect; None where nobody knows."""
         if self.study.truth is None:
             return None
-        switches = getattr(self.study.truth, "switches", None)
-        return bool(switches is not None and switches.contaminated)
+        return self.study.truth.switches.contaminated
 
     def result(self) -> ChapterResult:
         """Everything together."""

@@ -151,9 +151,7 @@ class Secondary:
         if truth is None or self.chosen["definition"] != "original":
             return None
         rating = self.study.authority(pilot.la).ofsted_at(pilot.embedding_start)
-        size = getattr(truth, "size", None)
-        planted = truth.effects.get(outcome, 0.0)
-        return planted if size is None else float(size(outcome, rating, pilot.delivery_score))
+        return truth.size(outcome, rating, pilot.delivery_score)
 
     # --- exhibits ----------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ def place_all(
     at, number = fold([la, first, last])
     count, total = (np.bincount(number, weights=v) for v in (n, y - n * fitted))
     la, first, last = la[at], first[at], last[at]
-    exposed = count * _exposure(cells.intervals, study, outcome, las)[la, first]
+    exposed = count * exposure_by_interval(cells.intervals, study, outcome, las)[la, first]
 
     places = sample.frame[["group", "event_time", "post"]].drop_duplicates()
     places = places.sort_values(["group", "post", "event_time"])
@@ -184,7 +184,7 @@ def adjustment(
     return fitted, {name: float(g) for name, g, f in zip(names, gamma, free, strict=True) if f}
 
 
-def _exposure(
+def exposure_by_interval(
     intervals: pd.DataFrame, study: Study, outcome: str, las: tuple[str, ...]
 ) -> NDArray[np.float64]:
     """(L, intervals) share of its own treatment an authority has at an interval's mid-day."""

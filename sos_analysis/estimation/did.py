@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .assignment import ri_t
 from .bootstrap import wcr
 from .estimate import Estimate, Interval, disagree
 from .frames import (
@@ -25,7 +26,7 @@ from .frames import (
 from .grams import Grams, crv1, crv3, fit, gram, small_sample
 from .inference import t_test
 from .inversion import InferenceResult
-from .permutation import Series, ri_t, slot_permutation
+from .permutation import Series, slot_permutation
 from .power import mde
 
 if TYPE_CHECKING:

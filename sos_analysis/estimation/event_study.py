@@ -245,13 +245,14 @@ def _slot_pretrend(
     design = slot_design(table, adjusted)
     design = design.where(design.post == 0)
     x = np.stack([design.treated * (design.period == k) for k in leads], axis=1)
-    keep = independent(_residual_gram(design.slot, design.group_period, design.weight, x))
+    keep = independent(residual_gram(design.slot, design.group_period, design.weight, x))
     if not keep.any():
         return float("nan")
     return slot_joint(design, x[:, keep], tested=int(keep.sum()), draws=draws, seed=seed)[1]
 
 
-def _residual_gram(slot: np.ndarray, period: np.ndarray, w: Floats, x: Floats) -> Floats:
+def residual_gram(slot: np.ndarray, period: np.ndarray, w: Floats, x: Floats) -> Floats:
+    """X'WX of columns after slot and group-period effects; columns they determine become zero."""
     effects = np.hstack(
         [(codes[:, None] == np.unique(codes)[None, :]).astype(float) for codes in (slot, period)]
     )

@@ -4,7 +4,7 @@ For cluster g the engine keeps the number of individuals, X_g'W_gX_g and X_g'W_g
 out fixed effects that lie inside clusters (exact: Frisch-Waugh-Lovell cluster by cluster). Fits,
 cluster-robust and jackknife covariances and wild bootstraps follow from them in O(G K^2).
 Sources: Liang and Zeger 1986 (CRV1); Bell and McCaffrey 2002, MacKinnon, Nielsen and Webb 2023
-(CRV3 as the cluster jackknife).
+(CRV3 as the cluster jackknife; CRV2).
 """
 
 from __future__ import annotations
@@ -203,7 +203,11 @@ class ClusterSummary:
     Attributes
     ----------
     leverage : array, G
-        Share of each cluster in the residual variation of the first column; sums to one.
+        Share of each cluster in the residual variation of the first column (partial leverage);
+        sums to one.
+    total_leverage : array, G
+        Trace of each cluster's block of the hat matrix; sums to the number of coefficients.
+        Effects taken out inside clusters are not counted.
     effective : float
         Effective number of clusters G* (Carter, Schnepel and Steigerwald 2017), for errors
         independent inside clusters.
@@ -213,15 +217,59 @@ class ClusterSummary:
 
     clusters: tuple[str, ...]
     leverage: Floats
+    total_leverage: Floats
     effective: float
     left_out: Floats
 
 
 def cluster_summary(grams: Grams) -> ClusterSummary:
     """Partial leverage, effective number of clusters and leave-one-out estimates."""
-    direction = fit(grams).bread[:, 0]
-    share = np.einsum("j,gjk,k->g", direction, grams.xx, direction)
+    bread = fit(grams).bread
+    share = np.einsum("j,gjk,k->g", bread[:, 0], grams.xx, bread[:, 0])
     share = share / share.sum()
+    total = np.einsum("gjk,jk->g", grams.xx, bread)
     g = len(grams.clusters)
     spread = float(np.mean((share * g - 1.0) ** 2))
-    return ClusterSummary(grams.clusters, share, g / (1.0 + spread), leave_one_out(grams)[:, 0])
+    left = leave_one_out(grams)[:, 0]
+    return ClusterSummary(grams.clusters, share, total, g / (1.0 + spread), left)
+
+
+def crv2(grams: Grams) -> tuple[float, float]:
+    """Variance of the first coefficient with scores corrected for leverage, and its own df.
+
+    Bell and McCaffrey 2002: residuals of cluster g are multiplied by (I - H_gg)^(-1/2), the
+    degrees of freedom are those of the chi-squared with the same first two moments when errors are
+    independent and alike. Both need only Gram matrices: with B = LL' the eigenvectors of
+    L'X_g'W_gX_gL hold all that H_gg does, and effects inside clusters change nothing (Pustejovsky
+    and Tipton 2018). Directions that a cluster alone determines (eigenvalue one) are left
+    uncorrected. Weights are taken as inverse variances.
+
+    Returns
+    -------
+    (variance, degrees of freedom)
+    """
+    result = fit(grams)
+    root = np.linalg.cholesky(result.bread)
+    value, vector = np.linalg.eigh(np.einsum("ji,gjk,kl->gil", root, grams.xx, root, optimize=True))
+    value = np.clip(value, 0.0, 1.0)
+    inside = value < 1 - 1e-9
+    # (1 - v)^(-1/2) - 1 over v is 1/2 in the limit of v = 0.
+    safe = np.where(inside & (value > 1e-12), value, 0.5)
+    lift = np.where(value > 1e-12, ((1 - safe) ** -0.5 - 1) / safe, 0.5)
+    lift = np.where(inside, lift, 0.0)
+    # X_g'A_g r = (I + X_g'X_g L V lift V'L') X_g'r for any r in the space of scores.
+    turned = root @ vector
+    correction = np.einsum("gji,gi,gki->gjk", turned, lift, turned, optimize=True)
+    direction = result.bread[:, 0]
+    corrected = result.scores + np.einsum(
+        "gij,gjk,gk->gi", grams.xx, correction, result.scores, optimize=True
+    )
+    variance = float(np.square(corrected @ direction).sum())
+    # a_g = A_g X_g b. Its own length uses A_g squared, its products with others X_g'A_g X_g b.
+    lifted = np.where(inside, 1 / np.where(inside, 1 - value, 1.0), 1.0)
+    along = np.einsum("gji,j->gi", vector, np.linalg.solve(root, direction))
+    own = (np.square(along) * value * lifted).sum(axis=1)
+    once = np.einsum("gij,j->gi", grams.xx, direction)
+    once = once + np.einsum("gij,gjk,gk->gi", grams.xx, correction, once, optimize=True)
+    inner = np.diag(own) - once @ result.bread @ once.T
+    return variance, float(np.trace(inner) ** 2 / np.square(inner).sum())

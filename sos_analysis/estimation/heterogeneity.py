@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .assignment import ri_t
 from .did import preferred_grams
 from .estimate import Interval
 from .frames import CellTable, Floats, FrameError, Ints, cell_table
@@ -33,7 +34,6 @@ from .permutation import (
     Series,
     SlotDesign,
     arrangements,
-    ri_t,
     slot_design,
     slot_inversion,
     slot_permutation,

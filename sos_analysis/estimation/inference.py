@@ -3,7 +3,8 @@
 =====================  =========================================================================
 `gram`                 per-cluster Gram matrices of a design
 `crv1`, `crv3`         cluster-robust and cluster-jackknife covariance
-`wcr`                  restricted wild cluster bootstrap, kinds 11 and 31
+`crv2`                 leverage-corrected variance with its own degrees of freedom
+`wcr`                  wild cluster bootstrap, kinds 11 and 31, restricted or not
 `slot_permutation`     permutation of series over the roles of a matched design
 `ri_t`                 randomisation inference for a panel without matching
 `cluster_summary`      partial leverage, effective number of clusters, leave-one-out
@@ -16,11 +17,22 @@ import math
 
 import numpy as np
 
-from .bootstrap import wcr, wcr_inversion, wcr_joint
+from .assignment import ri_t
+from .bootstrap import wcr, wcr_inversion, wcr_joint, wcr_p
 from .estimate import Interval
-from .grams import ClusterSummary, Grams, cluster_summary, crv1, crv3, fit, gram, leave_one_out
+from .grams import (
+    ClusterSummary,
+    Grams,
+    cluster_summary,
+    crv1,
+    crv2,
+    crv3,
+    fit,
+    gram,
+    leave_one_out,
+)
 from .inversion import InferenceResult, Inversion
-from .permutation import Series, SlotSeries, ri_t, slot_design, slot_permutation
+from .permutation import Series, SlotSeries, size_strata, slot_design, slot_permutation
 
 __all__ = [
     "ClusterSummary",
@@ -31,17 +43,20 @@ __all__ = [
     "SlotSeries",
     "cluster_summary",
     "crv1",
+    "crv2",
     "crv3",
     "fit",
     "gram",
     "leave_one_out",
     "ri_t",
+    "size_strata",
     "slot_design",
     "slot_permutation",
     "t_test",
     "wcr",
     "wcr_inversion",
     "wcr_joint",
+    "wcr_p",
 ]
 
 

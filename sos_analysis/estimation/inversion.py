@@ -64,6 +64,13 @@ class Inversion:
         # Jackknifed scores leave the data outside the enumerated draws; p is never below one draw.
         return max(count, 1) / len(self.a)
 
+    def ties(self, tau: float) -> int:
+        """Draws exactly as extreme as the data, which p counts and a strict convention does not."""
+        drawn = np.abs(_t(tau, self.a, self.c, self.v0, self.v1, self.v2))
+        seen = abs(self.statistic(tau))
+        near = (drawn >= seen * (1 - TIE)) & (drawn <= seen * (1 + TIE))
+        return int(np.count_nonzero(near))
+
     @property
     def smallest(self) -> float:
         """The smallest p-value the draws can give if no other draw ties with the data."""
@@ -120,6 +127,9 @@ class InferenceResult:
         All possible draws were enumerated.
     smallest_p : float
         Smallest attainable p-value.
+    ties : int
+        Draws exactly as extreme as the data, which `p` counts (the data themselves among them
+        where all draws were enumerated).
     notes : tuple of str
     """
 
@@ -135,6 +145,7 @@ class InferenceResult:
     null: float = 0.0
     level: float = 0.95
     notes: tuple[str, ...] = ()
+    ties: int = 0
 
 
 def report(
@@ -160,6 +171,7 @@ def report(
         null=null,
         level=level,
         notes=notes,
+        ties=inversion.ties(null),
     )
 
 

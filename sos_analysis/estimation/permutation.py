@@ -1,32 +1,33 @@
-"""Randomisation inference that respects how a design was built.
+"""Randomisation inference for matched groups whose comparators may serve several treated clusters.
 
-`slot_permutation` is for matched groups whose comparators may serve several treated clusters. Each
-distinct cluster of the design is a role: its slots (group, treated or not), their dates and their
-weights. Roles stay as they are; which cluster's series fills which role is permuted. Shared
+Each distinct cluster of the design is a role: its slots (group, treated or not), their dates and
+their weights. Roles stay as they are; which cluster's series fills which role is permuted. Shared
 comparators, unequal weights and staggered dates are therefore the same in every draw.
 
-`ri_t` is for panels without matching: whole adoption-date vectors are permuted over clusters.
-
-Both compare studentised statistics (Janssen 1997; Wu and Ding 2021; MacKinnon and Webb 2020), and
-both give intervals by inversion under a constant effect, taking out of every series its own
-hypothesised effect through its own exposure.
+Statistics are studentised (Janssen 1997; Wu and Ding 2021; MacKinnon and Webb 2020). Intervals
+come by inversion under a constant effect, taking out of every series its own hypothesised effect
+through its own exposure. Panels without matching: see `assignment`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import CellTable, Floats, FrameError, Ints, covariate_columns, dummies, pair_codes
+from .frames import CellTable, Floats, FrameError, Ints, pair_codes
 from .inversion import TIE, InferenceResult, Inversion, report
 
-Studentise = Literal["crv1", "crv3"]
+Studentise = Literal["crv3", "crv1", "none"]
+
+
+class LostEffect(FrameError):
+    """Leaving out one role of a design leaves its effect unidentified."""
 
 
 class Series(Protocol):
@@ -218,13 +219,13 @@ def _maps(design: SlotDesign, x: Floats, studentise: Studentise, tested: int) ->
     blocks = [coefficient[:tested]]
     for r in range(roles):
         mine = design.role == r
-        if studentise == "crv1":
+        if studentise != "crv3":
             own = np.where(mine, coefficient[:tested], 0.0)
             blocks.append(own @ annihilator - (own @ residual) @ coefficient)
         else:
             without, _, _ = solve(np.where(mine, 0.0, design.weight))
             if np.isnan(without).any():
-                raise FrameError(
+                raise LostEffect(
                     f"leaving out {design.las[r]!r} leaves the effect unidentified; "
                     "use studentise='crv1'"
                 )
@@ -254,14 +255,19 @@ def _apply(table: Floats, fillings: Ints) -> Floats:
     return out
 
 
+def count_arrangements(strata: Ints) -> int:
+    """How many permutations of positions keep strata."""
+    sizes = np.bincount(np.unique(strata, return_inverse=True)[1])
+    return math.prod(math.factorial(int(s)) for s in sizes)
+
+
 def arrangements(strata: Ints, draws: int, seed: int) -> tuple[Ints, bool]:
     """Permutations of positions that keep strata, B x R, and whether they are all that exist.
 
     All of them (the identity first) where there are no more than `draws`; otherwise `draws` random
     ones, to which the identity is added by the p-value's 1 + count rule.
     """
-    sizes = np.bincount(np.unique(strata, return_inverse=True)[1])
-    total = math.prod(math.factorial(int(s)) for s in sizes)
+    total = count_arrangements(strata)
     members = [np.flatnonzero(strata == s) for s in np.unique(strata)]
     if total <= draws:
         out = np.empty((total, len(strata)), dtype=np.int64)
@@ -277,7 +283,7 @@ def arrangements(strata: Ints, draws: int, seed: int) -> tuple[Ints, bool]:
     return out, False
 
 
-def _strata_codes(strata: Mapping[str, object] | None, las: Sequence[str]) -> Ints:
+def strata_codes(strata: Mapping[str, object] | None, las: Sequence[str]) -> Ints:
     if strata is None:
         return np.zeros(len(las), dtype=np.int64)
     lost = [la for la in las if la not in strata]
@@ -286,16 +292,28 @@ def _strata_codes(strata: Mapping[str, object] | None, las: Sequence[str]) -> In
     return np.unique([str(strata[la]) for la in las], return_inverse=True)[1].astype(np.int64)
 
 
+def size_strata(sizes: Mapping[str, float], strata: int = 2) -> dict[str, int]:
+    """Clusters in `strata` groups of (nearly) equal number by size, ties by name.
+
+    Permuting inside them compares like with like where noise depends on size.
+    """
+    order = sorted(sizes, key=lambda name: (sizes[name], name))
+    return {name: i * strata // len(order) for i, name in enumerate(order)}
+
+
 def slot_inversion(
     design: SlotDesign,
     *,
     draws: int = 9999,
     seed: int,
-    studentise: Studentise = "crv1",
+    studentise: Studentise = "crv3",
     strata: Mapping[str, object] | None = None,
     x: Floats | None = None,
 ) -> Inversion:
     """The slot permutation of one effect at every hypothesised value.
+
+    With `studentise` "none" the coefficient itself is compared: RI-beta, a test of the sharp
+    hypothesis that takes all clusters' errors as alike.
 
     Parameters
     ----------
@@ -304,7 +322,7 @@ def slot_inversion(
         default. `design.exposure` must then be what a unit of that effect adds to each series.
     """
     maps = _maps(design, (design.treated * design.post)[:, None] if x is None else x, studentise, 1)
-    fillings, exact = arrangements(_strata_codes(strata, design.las), draws, seed)
+    fillings, exact = arrangements(strata_codes(strata, design.las), draws, seed)
     together = np.concatenate(
         [_over_roles(design, maps, design.y), _over_roles(design, maps, design.exposure)], axis=2
     )
@@ -314,6 +332,9 @@ def slot_inversion(
         stats = _apply(together, rows)
         k = len(maps)
         iy, id_ = stats[:, 1:k], stats[:, k + 1 :]
+        if studentise == "none":
+            flat = np.ones(len(stats))
+            return stats[:, 0], stats[:, k], flat, 0 * flat, 0 * flat
         dot = "bg,bg->b"
         return (
             stats[:, 0],
@@ -334,7 +355,7 @@ def slot_permutation(
     *,
     draws: int = 9999,
     seed: int,
-    studentise: Studentise = "crv1",
+    studentise: Studentise = "crv3",
     strata: Mapping[str, object] | None = None,
     null: float = 0.0,
     level: float = 0.95,
@@ -353,9 +374,12 @@ def slot_permutation(
         Outcome, individuals and own exposure of every cluster in every window.
     draws, seed
         Random permutations, unless all there are number no more than `draws`.
-    studentise : {"crv1", "crv3"}
+    studentise : {"crv3", "crv1", "none"}
+        What divides the coefficient. The jackknife (CRV3) keeps the size of the test where treated
+        clusters vary more than others, or are small. Where leaving out one role removes the effect
+        it is not defined: CRV1 takes its place and a note says so. "none" is RI-beta.
     strata : mapping of cluster to stratum, optional
-        Permute inside strata only (for instance by size).
+        Permute inside strata only (see `size_strata`).
     null : float
         Hypothesised constant effect for the reported p-value.
 
@@ -365,15 +389,30 @@ def slot_permutation(
         See `slot_design`.
     """
     design = slot_design(table, series)
-    inversion = slot_inversion(design, draws=draws, seed=seed, studentise=studentise, strata=strata)
     notes: tuple[str, ...] = ()
+    options: dict[str, Any] = {"draws": draws, "seed": seed, "strata": strata}
+    try:
+        inversion = slot_inversion(design, studentise=studentise, **options)
+    except LostEffect:
+        inversion = slot_inversion(design, studentise="crv1", **options)
+        notes += (
+            "leaving out one authority removes the effect, so the permutation is studentised by "
+            "CRV1 and not by the jackknife",
+        )
     if design.filled:
         share = design.filled / design.y.size
-        notes = (
+        notes += (
             f"{design.filled} of {design.y.size} cluster-windows ({100 * share:.1f} %) had no "
             "individuals and were filled by cluster mean plus window mean in permuted draws",
         )
-    return report("slot permutation", inversion, null=null, level=level, notes=notes)
+    total = count_arrangements(strata_codes(strata, design.las))
+    notes += (
+        f"{len(inversion.a)} of about {total:.1e} arrangements, drawn at random"
+        if inversion.sampled
+        else f"all {total} arrangements",
+    )
+    name = "slot permutation" if studentise != "none" else "slot permutation, unstudentised"
+    return report(name, inversion, null=null, level=level, notes=notes)
 
 
 def slot_joint(
@@ -397,7 +436,7 @@ def slot_joint(
     (Wald statistic with CRV1 and no factor, p-value, whether draws are exhaustive)
     """
     maps = _maps(design, x, "crv1", tested)
-    fillings, exact = arrangements(_strata_codes(strata, design.las), draws, seed)
+    fillings, exact = arrangements(strata_codes(strata, design.las), draws, seed)
     over = _over_roles(design, maps, design.y)
 
     def wald(rows: Ints) -> Floats:
@@ -412,176 +451,3 @@ def slot_joint(
     drawn = wald(fillings)
     count = int(np.count_nonzero(drawn >= seen * (1 - TIE)))
     return seen, count / len(drawn) if exact else (1 + count) / (1 + len(drawn)), exact
-
-
-# ---------------------------------------------------------------------------------------------
-# Panels without matching
-
-
-def adoption(table: CellTable) -> tuple[Ints, Floats]:
-    """Exposure of each cluster in each period: (periods (T), array L x T).
-
-    Where a cluster has no row in a period its last known exposure is carried forward, and before
-    its first row it is unexposed.
-    """
-    periods, time = np.unique(table.period, return_inverse=True)
-    known = np.full((len(table.las), len(periods)), np.nan)
-    known[table.la, time] = table.exposure
-    known[np.isnan(known[:, 0]), 0] = 0.0
-    for t in range(1, len(periods)):
-        known[:, t] = np.where(np.isnan(known[:, t]), known[:, t - 1], known[:, t])
-    return periods, known
-
-
-def _multisets(codes: Ints, groups: list[Ints]) -> Iterator[Ints]:
-    """All distinct ways to deal the types held inside each group of positions."""
-
-    def deal(positions: Ints, types: list[int]) -> Iterator[list[tuple[int, int]]]:
-        if len(set(types)) == 1:
-            yield [(int(p), types[0]) for p in positions]
-            return
-        rarest = min(set(types), key=lambda t: (types.count(t), t))
-        rest = [t for t in types if t != rarest]
-        for chosen in itertools.combinations(positions.tolist(), types.count(rarest)):
-            left = np.array([p for p in positions.tolist() if p not in chosen], dtype=np.int64)
-            for tail in deal(left, rest):
-                yield [(p, rarest) for p in chosen] + tail
-
-    for parts in itertools.product(*(list(deal(g, codes[g].tolist())) for g in groups)):
-        out = codes.copy()
-        for p, t in itertools.chain.from_iterable(parts):
-            out[p] = t
-        yield out
-
-
-def _distinct(codes: Ints, groups: list[Ints]) -> int:
-    total = 1
-    for g in groups:
-        counts = np.unique(codes[g], return_counts=True)[1]
-        total *= math.factorial(len(g)) // math.prod(math.factorial(int(c)) for c in counts)
-    return total
-
-
-def ri_inversion(
-    table: CellTable,
-    *,
-    draws: int = 9999,
-    seed: int,
-    strata: Mapping[str, object] | None = None,
-    studentised: bool = True,
-) -> tuple[Inversion, int]:
-    """Randomisation inference for a panel at every hypothesised value.
-
-    Returns the inversion and the number of distinct assignments that exist.
-    """
-    if len(table.groups) > 1:
-        raise FrameError(
-            "ri_t permutes adoption dates over clusters of one panel; for matched groups use "
-            "slot_permutation"
-        )
-    periods, own = adoption(table)
-    size, time = len(table.las), np.searchsorted(periods, table.period)
-    indicator = (time[:, None] == np.arange(len(periods))[None, :]).astype(float)
-    names, covariates = covariate_columns(table)
-    del names
-    x = np.hstack([dummies(time, [str(p) for p in periods], "period")[1], covariates])
-    k, t = x.shape[1], len(periods)
-    ee, ex, ey = np.zeros((size, t, t)), np.zeros((size, t, k)), np.zeros((size, t))
-    xx, xy = np.zeros((size, k, k)), np.zeros((size, k))
-    for g in range(size):
-        rows = table.la == g
-        w, block = table.w[rows], np.hstack([indicator[rows], x[rows], table.y[rows][:, None]])
-        block = block - (w @ block) / w.sum()
-        moments = (block * w[:, None]).T @ block
-        ee[g], ex[g], ey[g] = moments[:t, :t], moments[:t, t:-1], moments[:t, -1]
-        xx[g], xy[g] = moments[t:-1, t:-1], moments[t:-1, -1]
-    inverse = np.linalg.pinv(xx.sum(axis=0), rcond=1e-10, hermitian=True)
-
-    kinds, code = np.unique(own, axis=0, return_inverse=True)
-    code = code.reshape(-1).astype(np.int64)
-    f = np.einsum("ltk,jt->ljk", ex, kinds)
-    q = np.einsum("jt,lts,js->lj", kinds, ee, kinds, optimize=True)
-    # Two outcomes: the data, and each cluster's own exposure (what a unit effect adds to them).
-    targets = []
-    for e_part, x_part in (
-        (ey, xy),
-        (np.einsum("lts,ls->lt", ee, own), np.einsum("ltk,lt->lk", ex, own)),
-    ):
-        delta = inverse @ x_part.sum(axis=0)
-        targets.append((e_part @ kinds.T - f @ delta, x_part - xx @ delta))
-    flat = xx.reshape(size, k * k).T
-
-    def five(assigned: Ints) -> tuple[Floats, ...]:
-        rows = np.arange(size)[None, :]
-        fs, qs = f[rows, assigned], q[rows, assigned]
-        gamma = fs.sum(axis=1) @ inverse
-        bottom = qs.sum(axis=1) - np.einsum("bk,bk->b", gamma, fs.sum(axis=1))
-        square = (gamma[:, :, None] * gamma[:, None, :]).reshape(len(gamma), -1) @ flat
-        spread = qs - 2 * np.einsum("bk,blk->bl", gamma, fs) + square
-        out, influence = [], []
-        for pu, xu in targets:
-            chosen = pu[rows, assigned]
-            beta = chosen.sum(axis=1) / bottom
-            out.append(beta)
-            influence.append((chosen - gamma @ xu.T - beta[:, None] * spread) / bottom[:, None])
-        first, second = influence
-        if not studentised:
-            flat_variance = np.full(len(bottom), 1.0)
-            return (*out, flat_variance, 0 * flat_variance, 0 * flat_variance)
-        dot = "bl,bl->b"
-        return (
-            *out,
-            np.einsum(dot, first, first),
-            np.einsum(dot, first, second),
-            np.einsum(dot, second, second),
-        )
-
-    layers = _strata_codes(strata, table.las)
-    groups = [np.flatnonzero(layers == layer) for layer in np.unique(layers)]
-    total = _distinct(code, groups)
-    if total <= draws:
-        assigned = np.array(list(_multisets(code, groups)))
-    else:
-        rng = np.random.default_rng(seed)
-        assigned = np.tile(code, (draws, 1))
-        for members in groups:
-            assigned[:, members] = rng.permuted(np.tile(code[members], (draws, 1)), axis=1)
-    # Slices keep the clusters x columns gather below about 50 MB.
-    step = max(1, int(6e6 / (size * max(k, 1))))
-    parts = [five(assigned[i : i + step]) for i in range(0, len(assigned), step)]
-    a, c, v0, v1, v2 = (np.concatenate([p[i] for p in parts]) for i in range(5))
-    seen = [float(v[0]) for v in five(code[None, :])]
-    inversion = Inversion(
-        a, c, v0, v1, v2, (seen[0], seen[1], seen[2], seen[3], seen[4]), total > draws
-    )
-    return inversion, total
-
-
-def ri_t(
-    table: CellTable,
-    *,
-    draws: int = 9999,
-    seed: int,
-    strata: Mapping[str, object] | None = None,
-    studentised: bool = True,
-    null: float = 0.0,
-    level: float = 0.95,
-) -> InferenceResult:
-    """Randomisation inference for a panel: permute whole adoption-date vectors over clusters.
-
-    The statistic is the coefficient on exposure with cluster and period effects (and covariates),
-    divided by its CRV1 standard error unless `studentised` is False. Weights and covariates stay
-    with their cluster. All distinct assignments are enumerated where they number no more than
-    `draws`; the smallest attainable p is one over their number, or 1/(1 + draws) if sampled.
-    """
-    inversion, total = ri_inversion(
-        table, draws=draws, seed=seed, strata=strata, studentised=studentised
-    )
-    return report(
-        "RI-t" if studentised else "RI-beta",
-        inversion,
-        null=null,
-        level=level,
-        smallest_p=max(1 / total, inversion.smallest),
-        notes=(f"{total} distinct assignments exist",),
-    )
