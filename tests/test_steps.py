@@ -197,6 +197,9 @@ def test_a_closure_names_what_a_result_rests_on_and_no_more():
     assert {"outcomes", "cells", "study"} <= cells
     assert not {"estimation", "chapters", "results", "steps", "pipeline"} & (extract | cells)
     assert {"estimation", "results"} <= rooms("chapters")
+    # A module loaded by a name made up at run time would be left out, and its results go stale.
+    every = set((sources.PACKAGE / "chapters").glob("*.py"))
+    assert every <= set(sources.closure("chapters"))
     with pytest.raises(ValueError, match=r"no module sos_analysis\.nonsense"):
         sources.closure("nonsense")
 

@@ -361,7 +361,7 @@ def test_a_wrong_switch_or_size_is_named(tmp_path):
     for old, new, message in (
         ("contaminated = false", "contaminatd = false", "truth.switches.contaminatd.*unknown key"),
         ("drifting = false", "drifting = 0", r"truth.switches.drifting: found 0 \(int\)"),
-        ("same = 0.5", "same = 1.5", r"truth.contamination.same: found 1.5"),
+        ("same = 1.0", "same = 1.5", r"truth.contamination.same: found 1.5"),
         ("[truth.nfa_recording.P3]", "[truth.nfa_recording.P33]", "nfa_recording.P33: unknown key"),
         ("most = 0.8", "most = 0.1", r"truth.icpc_incomplete.most.*at least `least`"),
         ("planted = true", "", "truth.switches.planted: missing; write true or false"),

@@ -265,5 +265,5 @@ class _Conferences(ConferenceExhibits):
                 "kept": self.kept(),
                 "missing": self.missing_table(),
             },
-            figures={**made.figures, "missing": self.missing_figure()},
+            figures={**made.figures, "missing_range": self.missing_figure()},
         )
