@@ -84,8 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--public-data",
         default="",
-        metavar="FOLDER",
-        help="files of public statistics; default: data/public, or else the released results",
+        metavar="PATH",
+        help="folder or ZIP of public statistics; default: data/public, or else the released "
+        "results",
     )
 
     synthesise = verb("synthesise", "make the synthetic extract")
@@ -100,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
 
     fetch = verb("fetch-public", "download the public statistics and check each file")
     fetch.add_argument("--out", default="", metavar="FOLDER", help="default: data/public")
+    fetch.add_argument(
+        "--release",
+        default="",
+        metavar="NAME",
+        help="a release in data/programme/public_sources.toml, or the path of a file like it",
+    )
 
     validate = verb("validate", "run thousands of made-up data sets through every method")
     study(validate)
@@ -204,12 +211,14 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _fetch_public(arguments: argparse.Namespace) -> int:
-    from sos_analysis.records.public_statistics import fetch_public
+    from sos_analysis.records.public import fetch_public
     from sos_analysis.workspace import DATA
 
     quiet = arguments.quiet
     folder = Path(arguments.out) if arguments.out else DATA / "public"
-    fetch_public(folder, progress=(lambda text: None) if quiet else print)
+    fetch_public(
+        folder, progress=(lambda text: None) if quiet else print, release=arguments.release
+    )
     print(f"public statistics: {folder}")
     return 0
 

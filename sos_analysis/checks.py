@@ -126,7 +126,8 @@ def pre_trends(
         "pre_trends",
         "Did pilots and comparators move alike before adoption?",
         status,
-        f"Pilots and comparators {words} (joint test over {periods} periods, {_p(p)})."
+        f"Pilots and comparators {words} (joint test over {periods} "
+        f"period{'' if periods == 1 else 's'}, {_p(p)})."
         f"{size}{caution}",
         {"p": p, "periods": periods, **({"largest": abs(largest)} if largest is not None else {})},
     )
@@ -273,6 +274,70 @@ def completeness(share: float, what: str = "authority returns") -> CheckResult:
     )
 
 
+def complete_returns(
+    share: float, pilots: float, comparators: float, what: str = "conferences"
+) -> CheckResult:
+    """Are authorities' yearly returns complete enough, and as much so in pilots as elsewhere?
+
+    Parameters
+    ----------
+    share : float
+        Share of authority-years that pass the rule declared beforehand, 0 to 1.
+    pilots, comparators : float
+        Change of the share of cases that rest on complete returns, before to after, in percentage
+        points.
+
+    Notes
+    -----
+    Domain rule: at least 95 per cent complete, and a gap between the two changes of at most 5
+    points, because a loss that both sides share before and after does not move the difference.
+    """
+    share = _probability(share, "complete_returns share")
+    gap = float(pilots) - float(comparators)
+    enough, even = share >= COMPLETE_SHARE, abs(gap) <= DENOMINATOR_POINTS
+    if enough and even:
+        tail = "so gaps in the returns are unlikely to explain the result."
+    elif even:
+        tail = "so much is missing, though about as much in pilots as in comparators."
+    else:
+        tail = "so missing returns may have shaped the result."
+    return CheckResult(
+        "completeness",
+        "Are the returns complete?",
+        "pass" if enough and even else "fail",
+        f"By the rule declared beforehand, {number(100 * share, 1)}% of authorities' yearly "
+        f"returns of {what} are complete enough; the share of cases behind them changed by "
+        f"{quantity(pilots, 'percentage points', 1)} in pilots and "
+        f"{quantity(comparators, 'percentage points', 1)} in comparators, {tail}",
+        {"share": share, "pilots": pilots, "comparators": comparators, "gap": gap},
+    )
+
+
+def bounds_width(low: float, high: float, mid: float, unit: str, decimals: int = 1) -> CheckResult:
+    """How far could missing outcomes alone move the estimate (worst-case bounds)?
+
+    Passes where the range is no wider than the minimum important difference: then what is missing
+    cannot make a difference worth knowing (domain rule).
+    """
+    if not (finite(low) and finite(high)) or low > high:
+        raise SosError(f"bounds_width: the bounds run from {low} to {high}; give finite ends")
+    if not mid > 0:
+        raise SosError(f"bounds_width: mid is {mid}; it must be above zero")
+    narrow = high - low <= mid
+    size = "no more" if narrow else "more"
+    tail = "" if narrow else ", so the answer leans on the records that are there"
+    return CheckResult(
+        "bounds_width",
+        "How much could missing records change?",
+        "pass" if narrow else "fail",
+        f"Whatever happened in the missing records, the estimate lies within "
+        f"{interval(low, high, decimals)} {unit}, a range of "
+        f"{number(high - low, decimals)}: {size} than the smallest difference called important "
+        f"({number(mid, decimals)}){tail}.",
+        {"low": low, "high": high, "width": high - low, "mid": mid},
+    )
+
+
 def small_cells(suppressed: int, cells: int) -> CheckResult:
     """How much of what is shown was hidden to protect children."""
     if not 0 <= suppressed <= cells:
@@ -311,4 +376,122 @@ def covers_truth(
         f"The interval ({interval(low, high, decimals)} {unit}) {verb} the effect planted in the "
         f"made-up data ({number(truth, decimals)}).{caution}",
         {"low": low, "high": high, "truth": truth},
+    )
+
+
+def placebo_date(
+    value: float, low: float, high: float, p: float, unit: str, decimals: int = 1, years: int = 2
+) -> CheckResult:
+    """Nothing happened `years` before the true date: does the method find a difference there?
+
+    Parameters
+    ----------
+    value, low, high : float
+        The difference at the false date, and its interval.
+    p : float
+        By permutation.
+    """
+    p = _probability(p, "placebo_date p")
+    quiet = p >= ALPHA
+    words = "no clear difference" if quiet else "a difference"
+    tail = (
+        " This test can miss a real difference."
+        if quiet
+        else ", so pilots and comparators may have been moving apart already."
+    )
+    return CheckResult(
+        "placebo",
+        "Is anything found where nothing happened?",
+        "pass" if quiet else "fail",
+        f"Taking a date {years} years before the true one, the method finds {words} "
+        f"({number(value, decimals)} {unit}, 95% interval {interval(low, high, decimals)}, "
+        f"{_p(p)})" + (f".{tail}" if quiet else tail),
+        {"value": value, "low": low, "high": high, "p": p, "years": years},
+    )
+
+
+def specification_curve(
+    ways: int, same: int, told: int, p: float, p_main: float, *, value: float
+) -> CheckResult:
+    """Does the reading of the main analysis hang on how the analysis was run?
+
+    Passes where the whole curve, judged as one, falls on the side of 0.05 on which the main
+    analysis does (domain rule).
+
+    Parameters
+    ----------
+    ways, same, told : int
+        Ways run; those in the direction of the main estimate; those of `same` with p below 0.05.
+    p : float
+        Joint p of the median estimate, by permuting authorities in all ways at once.
+    p_main : float
+        Of the main analysis.
+    value : float
+        The main estimate; its sign is the direction.
+    """
+    p, p_main = _probability(p, "specification_curve p"), _probability(p_main, "p_main")
+    if ways < 1 or not 0 <= told <= same <= ways:
+        raise SosError(
+            f"specification_curve: {told} of {same} of {ways} ways is not possible; "
+            "told is part of same, same of ways"
+        )
+    agrees = (p < ALPHA) == (p_main < ALPHA)
+    side = "lower" if value < 0 else "higher"
+    lead = "The reading does not change with the way" if agrees else "The reading hangs on the way"
+    return CheckResult(
+        "specification_curve",
+        "Does the reading hang on choices of the analyst?",
+        "pass" if agrees else "fail",
+        f"{lead}: of {number(ways)} ways to run this analysis, {number(same)} gave a {side} figure "
+        f"in pilots, as the main one does, and {number(told)} of these could tell it from no "
+        f"difference by themselves. Were authorities put in the pilots' places at random, the "
+        f"middle estimate would lie as far from zero in {number(100 * p, 1)}% of draws.",
+        {"ways": ways, "same": same, "told": told, "p": p, "p_main": p_main, "value": value},
+    )
+
+
+def breakdown(
+    multiple: float, missed: float, unit: str, decimals: int = 1, *, level: float
+) -> CheckResult:
+    """How far may pilots have drifted apart by themselves before the result no longer stands?
+
+    Rambachan and Roth's breakdown value: departures after embedding as multiples of the largest
+    change from year to year before it. 1 and more passes (domain rule). A main analysis that tells
+    no difference has nothing that could break down: then it is for information.
+
+    Parameters
+    ----------
+    multiple : float
+        Breakdown value; inf if beyond what was looked at.
+    missed : float
+        The drift a year that the test of early differences would miss half the time.
+    level : float
+        p of the main analysis.
+    """
+    level = _probability(level, "breakdown level")
+    if not multiple >= 0 or not finite(missed):
+        raise SosError(f"breakdown: {multiple!r} is no breakdown value of 0 or more")
+    far = "more than ten" if multiple > 10 else number(multiple, 1)
+    if level >= ALPHA:
+        status, words = "info", "The main analysis tells no difference, so none can break down."
+    elif multiple == 0:
+        status = "fail"
+        words = (
+            "Against the last year before embedding alone, the years after it cannot be told from "
+            "no difference, even with trends taken as parallel."
+        )
+    else:
+        status = "pass" if multiple >= 1 else "fail"
+        words = (
+            "The result stands until pilots depart from comparators, after embedding, by "
+            f"{far} times the largest change seen before it."
+        )
+    figures = {"missed": abs(missed), "p": level}
+    return CheckResult(
+        "breakdown",
+        "How much would other trends have to explain?",
+        status,
+        f"{words} The test of early differences would miss a steady drift of "
+        f"{quantity(abs(missed), unit, decimals)} a year half the time.",
+        {**figures, "multiple": multiple} if finite(multiple) else figures,
     )

@@ -8,6 +8,7 @@ are named by the hashes of study, extract, code and choice, so a stale one is ne
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sos_analysis.cells import Cells
+    from sos_analysis.records.tables import Records
 
 DATA = ROOT / "data"
 RESULTS = ROOT / "results"
@@ -28,6 +30,8 @@ CELLS = DATA / "cells"
 EXTRAS: Mapping[str, Mapping[str, Any]] = {"duration": {"beyond": 45}}
 #: Modules whose code decides what is in a cell.
 CELL_MODULES = ("records.npd", "outcomes", "cells")
+#: The same for counts of returns.
+RETURN_MODULES = ("records.npd", "records.completeness")
 
 
 def extract_folder(study: Study, extract: str | Path | None = None) -> Path:
@@ -174,8 +178,50 @@ def _compute(
                 },
             )
             cells.save(made, path)
+            if outcome == "icpc":
+                _keep_returns(records, study, folder)
     finally:
         records.close()
+
+
+def _keep_returns(records: Records, study: Study, folder: Path) -> None:
+    """Counts of returned conferences, beside the cells that rest on them."""
+    from sos_analysis.records.completeness import conference_returns
+
+    path = _returns_path(study, folder)
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    conference_returns(records, study).to_parquet(scratch, index=False)
+    os.replace(scratch, path)
+
+
+def _returns_path(study: Study, folder: Path) -> Path:
+    key = digest(
+        {
+            "study": study.hash,
+            "extract": extract_hash(folder),
+            "code": code_hash(*RETURN_MODULES),
+        }
+    )
+    return CELLS / study.id / f"returns-{key[:16]}.parquet"
+
+
+def conference_returns(study: Study, extract: str | Path | None) -> pd.DataFrame:
+    """What each authority returned of conferences by year, from the store or from the records."""
+    import pandas as pd
+
+    from sos_analysis.records.npd import open_extract
+
+    folder = extract_folder(study, extract)
+    path = _returns_path(study, folder)
+    if not path.is_file():
+        groups = study.groups("icpc", exclude=False)
+        las = sorted({la for g in groups for la in (g.pilot, *g.comparators)})
+        with open_extract(folder, authorities=las) as records:
+            _keep_returns(records, study, folder)
+    return pd.read_parquet(path)
 
 
 def _complete(path: Path) -> bool:

@@ -106,6 +106,27 @@ def small_extract(small_study) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def study_extract(small_study) -> Path:
+    """The study's own authorities at a seventh of their size: every matched group is filled."""
+    from sos_analysis import workspace
+    from sos_analysis.chapters import CHAPTERS
+    from sos_analysis.records.synthetic import generate
+    from sos_analysis.sources import code_hash
+
+    place = ROOT / "_build" / "tests"
+    name = f"study-{small_study.hash[:8]}-{code_hash('records.synthetic')[:8]}"
+    folder = place / name
+    with one_at_a_time("study-extract", place):
+        if not (folder / "npd" / "manifest.json").is_file():
+            codes = [a.code for a in small_study.authorities]
+            generate(small_study, folder / "npd", folder / "truth", scale=0.15, authorities=codes)
+        # All outcomes in one run of the engine, as the build does it.
+        wanted = tuple({o: None for spec in CHAPTERS.values() for o in spec.outcomes})
+        workspace.build_cells(small_study, folder / "npd", outcomes=wanted)
+    return folder / "npd"
+
+
 @dataclass(frozen=True)
 class BuiltBook:
     """A book built from a copy of this repository, so that the real one stays untouched."""

@@ -28,18 +28,8 @@ DRAWS = 199  # enough for the machinery; no test here reads a p-value's size
 
 
 @pytest.fixture(scope="module")
-def extract(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The study's own authorities at a seventh of their size: every matched group is filled."""
-    from sos_analysis.records.synthetic import generate
-
-    study = load_study()
-    folder = tmp_path_factory.mktemp("extract")
-    codes = [a.code for a in study.authorities]
-    generate(study, folder / "npd", folder / "truth", scale=0.15, authorities=codes)
-    # All outcomes in one run of the engine, as the build does it.
-    wanted = tuple({name: None for spec in CHAPTERS.values() for name in spec.outcomes})
-    workspace.build_cells(study, folder / "npd", outcomes=wanted)
-    return folder / "npd"
+def extract(study_extract: Path) -> Path:
+    return study_extract
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +134,46 @@ def test_made_up_results_never_speak_of_the_programme(
     for claim in result.claims.values():
         if claim.origin == "synthetic" and isinstance(claim.value, str):
             assert "Signs of Safety" not in claim.value
-    assert {c.id for c in result.checks} >= {"few_clusters", "pre_trends", "agreement", "balance"}
+    assert {c.id for c in result.checks} >= {
+        *("few_clusters", "pre_trends", "agreement", "balance"),
+        *("leave_one_out", "placebo", "breakdown"),
+    }
+    assert "would be missed half the time" in result.say("event_study").text
+
+
+def test_robustness_says_what_its_tables_hold(ran: Callable[[str], ChapterResult]) -> None:
+    result = ran("robustness")
+    outcomes = CHAPTERS["robustness"].outcomes
+    assert result.origin == "synthetic"
+    assert result.verdict is None
+    answer = result.say("answer").text
+    assert "about made-up records, and not about Signs of Safety" in answer
+    others = "".join(result.say(key).text for key in result.prose if key != "answer")
+    assert "Signs of Safety" not in others
+    assert set(result.figures) == {f"curve_{name}" for name in outcomes}
+    for figure in result.figures.values():
+        assert figure.title.startswith("Worked example: ")
+        assert figure.subtitle.startswith("Made-up data")
+        assert {"The original's", "Preferred"} <= set(figure.data.values("label"))
+    declared = int(result.claim("robust.declared").value)
+    tests = result.tables["curve_tests"]
+    for ways, lost in zip(tests.values("ways"), tests.values("skipped"), strict=True):
+        assert ways + lost == declared
+    for name in outcomes:
+        found = {k: result.claim(f"robust.{name}.{k}").value for k in ("ways", "same", "told_same")}
+        assert found["told_same"] <= found["same"] <= found["ways"] <= declared
+    family = result.tables["family"]
+    for alone, corrected in (("p", "holm_all"), ("p_wild", "wolf_all")):
+        for one, several in zip(family.values(alone), family.values(corrected), strict=True):
+            assert several >= one
+    ids = [c.id for c in result.checks]
+    assert len(set(ids)) == len(ids)
+    assert {f"specification_curve_{name}" for name in outcomes} <= set(ids)
+    wanted = ("summary", "choices", "left_out", "placebos", "trends", "staggered", "missing")
+    assert set(wanted) <= set(result.tables)
+    # The main estimate is that of the question's own chapter.
+    own = ran("rq4_kinship_care").claim("rq4.original.preferred.att")
+    assert result.claim("robust.kinship.att").value == own.value
 
 
 def test_restricted_records_are_rated_and_not_called_made_up(extract: Path, tmp_path: Path) -> None:

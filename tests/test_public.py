@@ -1,4 +1,4 @@
-"""The public companion: fetching, reading, estimating and releasing DfE statistics.
+"""The public companion: designs, panels, estimates, and what is released.
 
 The published files are not in this repository. Tests that need them look in `SOS_PUBLIC_DATA`, in
 `data/public` (where `fetch-public` puts them) and beside the repository, and say so when they are
@@ -7,237 +7,320 @@ in none of these; everything else runs on small made-up files in the same layout
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
-import hashlib
-import http.server
-import os
-import threading
-from collections.abc import Callable, Iterator
+import gzip
+import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from public_files import SOURCES, line, published, write
 
-from sos_analysis import companion
+from sos_analysis import chapters, companion
+from sos_analysis.chapters import public as chapter_of
+from sos_analysis.companion import MAIN, Design
+from sos_analysis.companion.estimates import FEWER, estimate_on, jumps
+from sos_analysis.companion.panel import Figures
+from sos_analysis.companion.panel import panel as rows_of
 from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.facts import programme
-from sos_analysis.records import public_statistics as public
+from sos_analysis.records import public
 
-SOURCES = public.public_sources()
-REFERRALS = SOURCES.file("referrals")
-HEADER = [*public.PLACE, "category", *REFERRALS.indicators]
-
-
-def line(year: int, code: str, **values: object) -> dict[str, object]:
-    """One row for a made-up authority; percentages default to plain numbers."""
-    row: dict[str, object] = {
-        "time_period": year,
-        "time_identifier": "Reporting year",
-        "geographic_level": "Local authority",
-        "country_code": "E92000001",
-        "country_name": "England",
-        "region_code": "E12000001",
-        "region_name": "Somewhere",
-        "old_la_code": code,
-        "new_la_code": f"E{code}",
-        "la_name": f"Place {code}",
-        "category": "Referrals and Re-referrals",
-    }
-    row |= dict.fromkeys(REFERRALS.indicators, 100)
-    return row | values
+PILOTS = {w: [p.dfe_code for p in programme().in_wave(w)] for w in (1, 2)}
+FUNDED = {*PILOTS[1], *PILOTS[2]}
+QUICK = {"draws": 199, "seed": 1}
 
 
-def write(path: Path, rows: list[dict[str, object]], header: list[str] | None = None) -> Path:
-    names = header or list(rows[0])
-    body = [",".join(f'"{row.get(name, "")}"' for name in names) for row in rows]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([",".join(names), *body]) + "\n", encoding="utf-8")
-    return path
-
-
-# --- fetching ------------------------------------------------------------------------------------
-class Server:
-    """Serves one file from memory, and counts how often it is asked."""
-
-    def __init__(self) -> None:
-        self.body, self.claimed, self.status, self.asked, self.paths = b"", None, 200, 0, []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked += 1
-                outer.paths.append(self.path)
-                # The first answer may be a failure, to see whether it is tried again.
-                status = outer.status if outer.asked > outer.fail_first else 503
-                self.send_response(status)
-                length = len(outer.body) if outer.claimed is None else outer.claimed
-                self.send_header("Content-Length", str(length))
-                self.end_headers()
-                self.wfile.write(outer.body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.fail_first = 0
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    made = Server()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-CONTENT = b"time_period\n2019\n" * 20_000
-SERVED = replace(SOURCES, files=(replace(REFERRALS, sha256=hashlib.sha256(CONTENT).hexdigest()),))
-
-
-def test_fetch_downloads_checks_and_does_not_fetch_twice(server: Server, tmp_path: Path) -> None:
-    server.body, server.fail_first = CONTENT, 1
-    said: list[str] = []
-    dest = public.fetch_public(
-        tmp_path / "new", said.append, host=server.url, retries=1, sources=SERVED
+# --- the design ----------------------------------------------------------------------------------
+def test_a_wave_brings_its_own_years() -> None:
+    first, second = Design(wave=1), Design()
+    assert (first.first_year, first.last_year, first.post_from, first.base) == (
+        *(2013, 2017, 2015),
+        2014,
     )
-    assert (dest / REFERRALS.name).read_bytes() == CONTENT
-    assert [p.name for p in dest.iterdir()] == [REFERRALS.name]  # no temporary file left
-    assert server.asked == 2  # one failure, one retry
-    # The path below the host is that of the pinned commit in the public repository.
-    assert server.paths[0] == f"/{SOURCES.repository}/{SOURCES.commit}/{REFERRALS.path}"
-    assert any("100%" in s for s in said)
-    assert said[-1].endswith("SHA-256 as expected")
-    public.fetch_public(dest, said.append, host=server.url, retries=0, sources=SERVED)
-    assert server.asked == 2
-    assert said[-1].endswith("there already")
+    assert (second.first_year, second.last_year, second.post_from) == (2013, 2020, 2018)
+    assert Design(leave_out_years=(2018,)).years == (2013, 2014, 2015, 2016, 2017, 2019, 2020)
+    assert second.with_(weights="denominator").weights == "denominator"
 
 
-@pytest.mark.parametrize("fault", ["wrong hash", "truncated", "missing", "unreachable"])
-def test_failed_fetch_says_why_and_leaves_files_alone(
-    server: Server, tmp_path: Path, fault: str
-) -> None:
-    host = server.url
-    server.body = CONTENT
-    if fault == "wrong hash":
-        server.body = CONTENT + b"2020\n"
-        reason = "not the pinned one"
-    elif fault == "truncated":
-        server.body, server.claimed = CONTENT[:5000], len(CONTENT)
-        reason = "broke off"
-    elif fault == "missing":
-        server.status, reason = 404, "answered 404"
-    else:
-        server.server.shutdown()
-        server.server.server_close()
-        reason = "no answer"
-    earlier = tmp_path / REFERRALS.name
-    earlier.write_bytes(b"an earlier release")
-    with pytest.raises(RecordsError) as caught:
-        public.fetch_public(tmp_path, host=host, retries=0, timeout=5, sources=SERVED)
-    message = str(caught.value)
-    assert REFERRALS.name in message
-    assert reason in message
-    assert "--public-data" in message  # the remedy
-    assert earlier.read_bytes() == b"an earlier release"
-    assert [p.name for p in tmp_path.iterdir()] == [REFERRALS.name]
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"wave": 3}, "wave is 3; allowed: 1, 2"),
+        ({"wave": True}, "wave is True"),
+        ({"comparators": "statistical neighbour"}, r"allowed:.*Did you mean 'statistical neigh"),
+        ({"weights": "referrals"}, "weights is 'referrals'; allowed: 'equal', 'denominator'"),
+        ({"boundaries": "join"}, "Did you mean 'joined'"),
+        ({"confidential": "0"}, "allowed: 'left out', 'zero'"),
+        ({"pilots": "one"}, "allowed: 'all', 'both waves'"),
+        ({"post_from": "2018"}, "post_from must be a whole number, not '2018'"),
+        ({"first_year": 2017}, "two or more years before"),
+        ({"last_year": 2017}, "one or more from it"),
+        ({"leave_out_years": (2018, 2019, 2020)}, "years do not fit"),
+        ({"leave_out_years": 2018}, "must be a list of years"),
+        ({"leave_out": "201"}, "leave_out must be a list of codes"),
+        ({"leave_out": tuple(PILOTS[2][1:])}, "fewer than two pilots"),
+    ],
+)
+def test_a_wrong_word_says_what_is_allowed(given: dict[str, object], message: str) -> None:
+    with pytest.raises((ParameterError, TypeError), match=message):
+        Design(**given)  # type: ignore[arg-type]
 
 
-# --- reading -------------------------------------------------------------------------------------
-def test_reader_binds_by_name_and_reads_codes(tmp_path: Path) -> None:
+def test_the_transition_years_are_those_of_the_programme() -> None:
+    launch = programme().fact("wave2.launch").value
+    assert isinstance(launch, dt.date)
+    assert launch.year + (launch.month > 3) == companion.TRANSITION[2]
+    # The leaders' first workshop, November 2014, lies in the year ending March 2015.
+    assert str(programme().fact("wave1.workshop").value).endswith("2014")
+    assert companion.TRANSITION[1] == 2015
+
+
+def test_variants_change_one_choice_and_none_repeats_the_main_one() -> None:
+    for main in (Design(), Design(wave=1), Design(comparators="never funded", weights="equal")):
+        made = companion.variants(main, 2025)
+        assert made[MAIN] == main
+        assert len(set(made.values())) == len(made)
+        assert ("long" in made, "bexley_out" in made) == (main.wave == 2, main.wave == 1)
+    assert "never_funded" not in companion.variants(Design(comparators="never funded"), 2025)
+    assert "transition_out" not in companion.variants(Design(last_year=2018), 2018)
+
+
+# --- made-up files with known answers ------------------------------------------------------------
+OTHERS = ["211", *(str(c) for c in range(960, 981))]  # 211 was funded in the first wave alone
+YEARS = range(2013, 2021)
+
+
+def made_up(folder: Path, value: Callable[[str, int], float], weight: Callable[[str], int]) -> Path:
     rows = [
-        line(2018, "901", rereferral_percent="21.5", no_further_action_percent="c"),
-        line(2019, "901", rereferral_percent="low", not_in_need_percent=":"),
-        line(2019, "902", rereferral_percent="", no_further_action_percent=" 7 "),
+        line(
+            year,
+            code,
+            referral_count=weight(code),
+            rereferral_percent=value(code, year),
+            no_further_action_percent="c" if code == "965" and year > 2016 else value(code, year),
+            not_in_need_percent=50,
+        )
+        for year in YEARS
+        for code in (*PILOTS[2], *OTHERS)
     ]
-    path = write(tmp_path / REFERRALS.name, rows, list(reversed(HEADER)))
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # byte order mark
-    read = public.read_statistics(path, REFERRALS)
-    assert read.values["year"].tolist() == [2018, 2019, 2019]
-    assert read.values["rereferral_percent"].fillna(-1).tolist() == [21.5, 0.0, -1]
-    assert read.values["no_further_action_percent"].fillna(-1).tolist() == [-1, 100, 7]
-    assert read.codes["no_further_action_percent"].tolist() == ["c", "", ""]
-    assert read.codes["rereferral_percent"].tolist() == ["", "low", "blank"]
-    assert not read.pinned
+    write(folder / SOURCES.file("referrals").name, rows)
+    return folder
 
 
-def test_reader_names_what_is_wrong(tmp_path: Path) -> None:
-    good = [line(2018, "901"), line(2019, "901")]
-
-    def refused(rows: list[dict[str, object]], header: list[str], *parts: str) -> None:
-        path = write(tmp_path / "c1.csv", rows, header)
-        with pytest.raises(RecordsError) as caught:
-            public.read_statistics(path, REFERRALS)
-        for part in ("c1.csv", *parts):
-            assert part in str(caught.value)
-
-    drifted = [c.replace("rereferral_percent", "rereferral_percentage") for c in HEADER]
-    refused(good, drifted, "'rereferral_percent' is missing", "'rereferral_percentage'")
-    refused(good, [*HEADER, "sex"], "unknown column 'sex'", "aliases")
-    refused([*good, line(2019, "901")], HEADER, "line 4", "twice in 2019")
-    refused([line(2018, "901", not_in_need_percent="n/a")], HEADER, "line 2", "'n/a'", "code")
-    refused([line(2018, "901", time_period="201819")], HEADER, "line 2", "'201819'")
-    refused([line(2018, "901", geographic_level="Ward")], HEADER, "line 2", "'Ward'")
-    refused([line(2018, "901", category="Referrals")], HEADER, "category", "[files.keep]")
-    path = write(tmp_path / "c1.csv", good)
-    path.write_bytes(path.read_bytes()[:-60])
-    with pytest.raises(RecordsError, match=r"line 3: .*cut short"):
-        public.read_statistics(path, REFERRALS)
-    # A renamed column is read once the sources name it.
-    path = write(tmp_path / "c1.csv", good, drifted)
-    alias = replace(REFERRALS, aliases={"rereferral_percentage": "rereferral_percent"})
-    assert "rereferral_percent" in public.read_statistics(path, alias).values
+def smooth(code: str, year: int) -> float:
+    """Authority and year effects, a trend in pilots and a jump of 4 from 2018."""
+    pilot = code in PILOTS[2]
+    return (
+        int(code) / 100
+        + (year - 2013) ** 2 / 10
+        + pilot * (0.5 * (year - 2013) + 4 * (year >= 2018))
+    )
 
 
-def test_folder_may_be_flat_or_nested_and_hold_another_release(tmp_path: Path) -> None:
-    with pytest.raises(RecordsError, match="no such folder"):
-        public.find_file(tmp_path / "nowhere", REFERRALS)
-    near = write(tmp_path / REFERRALS.name.replace("c1_", "C1-"), [line(2018, "901")])
-    with pytest.raises(RecordsError, match=r"is not there.*Did you mean 'C1-"):
-        public.find_file(tmp_path, REFERRALS)
-    near.unlink()
-    later = REFERRALS.name.replace("2025", "2026")
-    nested = write(tmp_path / "dfe-cin" / later, [line(2018, "901")])
-    assert public.find_file(tmp_path, REFERRALS) == nested
-    second = write(tmp_path / "old" / REFERRALS.name.replace("2025", "2024"), [line(2018, "901")])
-    with pytest.raises(RecordsError, match="several files"):
-        public.find_file(tmp_path, REFERRALS)
-    second.unlink()
-    exact = write(tmp_path / REFERRALS.name, [line(2018, "901")])
-    assert public.find_file(tmp_path, REFERRALS) == exact
+def noisy(code: str, year: int) -> float:
+    rng = np.random.default_rng([int(code), year])
+    return float(np.round(20 + int(code) % 7 + rng.normal(0, 2) + 3 * (code in PILOTS[2]), 1))
 
 
-def test_sources_name_a_wrong_key(tmp_path: Path) -> None:
-    text = public.SOURCES.read_text(encoding="utf-8")
-    broken = tmp_path / "public_sources.toml"
-    broken.write_text(text.replace("sha256 =", "sha265 ="), encoding="utf-8")
-    with pytest.raises(RecordsError, match=r"files\[0\]\.sha265: unknown key.*'sha256'"):
-        public.public_sources(broken)
+def size(code: str) -> int:
+    return 500 + 37 * (int(code) % 50)
+
+
+def test_event_years_and_trend_without_noise(tmp_path: Path) -> None:
+    """With no noise the numbers follow from the formula above: exact but for rounding."""
+    folder = made_up(tmp_path, smooth, size)
+    wanted = ("rereferral_percent", "not_in_need_percent")
+    result = companion.run(folder, designs=(Design(),), outcomes=wanted, only_main=True, **QUICK)
+    events = result.events("rereferral_percent")
+    assert events.base == 2017
+    assert events.joint_years == (2013, 2014, 2015, 2016)
+    for found in events.years:
+        expected = 0.5 * (found.year - 2017) + 4 * (found.year >= 2018)
+        assert found.att == pytest.approx(expected, abs=1e-9)
+    assert events.trend == pytest.approx(0.5, abs=1e-9)
+    # Two-way fixed effects: mean after less mean before, trend included (2019 less 2015).
+    assert result.estimate("rereferral_percent").att == pytest.approx(4 + 0.5 * 4, abs=1e-9)
+    pilots = result.means_of("rereferral_percent", "pilots")
+    assert [m.year for m in pilots] == list(YEARS)
+    assert pilots[0].mean == pytest.approx(np.mean([int(c) / 100 for c in PILOTS[2]]), abs=1e-9)
+    assert result.estimate("not_in_need_percent").att == pytest.approx(0, abs=1e-9)
+    # No figure moves by 10; in 2018 the smooth one moves by 4.5 and its curve's step, 0.9.
+    found = result.jumps_of("rereferral_percent")
+    assert (found.pilots_jumped, found.others_jumped) == (0, 0)
+    assert found.largest == pytest.approx(4.5 + 0.9, abs=1e-9)
+
+
+def test_estimates_agree_with_dummy_regressions(tmp_path: Path) -> None:
+    """Each variant against statsmodels and linearmodels with every authority and year."""
+    from linearmodels.panel import PanelOLS
+
+    folder = made_up(tmp_path, noisy, size)
+    result = companion.run(
+        folder,
+        designs=(Design(),),
+        outcomes=("rereferral_percent", "no_further_action_percent"),
+        **QUICK,
+    )
+    rows = pd.DataFrame(
+        [
+            {"la": c, "year": y, "y": noisy(c, y), "w": size(c), "pilot": c in PILOTS[2]}
+            for c in (*PILOTS[2], *OTHERS)
+            for y in YEARS
+        ]
+    )
+    rows["effect"] = (rows["pilot"] & (rows["year"] >= 2018)).astype(int)
+    samples = {
+        "main": rows.assign(w=1),
+        "transition_out": rows[rows["year"] != 2018].assign(w=1),
+        "weighted": rows,
+        "never_funded": rows[rows["la"] != "211"].assign(w=1),
+        "both_waves": rows[rows["la"] != "303"].assign(w=1),
+    }
+    for variant, sample in samples.items():
+        fitted = smf.wls("y ~ effect + C(la) + C(year)", sample, weights=sample["w"]).fit()
+        found = result.estimate("rereferral_percent", variant)
+        g, n = sample["la"].nunique(), len(sample)
+        assert (found.authorities, found.authority_years, found.not_given) == (g, n, 0)
+        # Exact algebra on about 250 rows: only rounding is left.
+        assert found.att == pytest.approx(fitted.params["effect"], abs=1e-9)
+        panel = sample.set_index(["la", "year"])
+        clustered = PanelOLS(
+            panel["y"], panel[["effect"]], weights=panel["w"], entity_effects=True,
+            time_effects=True,
+        ).fit(cov_type="clustered", cluster_entity=True)  # fmt: skip
+        assert found.se_crv1 == pytest.approx(clustered.std_errors["effect"], rel=1e-8)
+        assert found.ci[0] < found.att < found.ci[1]
+        assert found.ci[0] < found.ci90[0] < found.ci90[1] < found.ci[1]
+        assert len(found.left_out) == found.pilots == 10 - (variant == "both_waves")
+    withheld = result.estimate("no_further_action_percent")
+    assert withheld.not_given == 4
+    # Four of 256 are fewer than one in fifty: no variant that reads them as zero.
+    assert not result.has("no_further_action_percent", "confidential_as_zero")
+    zero = companion.panel(
+        "nfa", Design(confidential="zero"), data_dir=folder
+    ).query("la == '965' and year > 2016")  # fmt: skip
+    assert zero["y"].tolist() == [0.0] * 4
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    shift=st.floats(-50, 50),
+    scale=st.floats(0.1, 10),
+    weighted=st.booleans(),
+)
+def test_effects_of_places_and_years_and_the_scale_do_not_matter(
+    seed: int, shift: float, scale: float, weighted: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    las, years = [f"{i:03d}" for i in range(12)], list(range(2013, 2019))
+    frame = pd.DataFrame([(la, year) for la in las for year in years], columns=["la", "year"])
+    frame["pilot"] = frame["la"].isin(las[:4]).astype(int)
+    frame["post"] = (frame["year"] >= 2016).astype(int)
+    frame["y"] = rng.normal(size=len(frame))
+    frame["weight"] = rng.uniform(0.5, 2, size=len(frame)) if weighted else 1.0
+    moved = frame.assign(
+        y=scale * frame["y"] + shift * frame["la"].astype(float) + frame["year"] ** 2 / 100
+    )
+    args = {"outcome": "x", "wave": 2, "variant": MAIN, **QUICK}
+    first = estimate_on(frame, **args)  # type: ignore[arg-type]
+    second = estimate_on(moved.sample(frac=1, random_state=seed), **args)  # type: ignore[arg-type]
+    # Shifts of up to 600 leave about 1e-13 x 600 of rounding.
+    assert second.att == pytest.approx(scale * first.att, abs=1e-8)
+    assert second.se_crv3 == pytest.approx(scale * first.se_crv3, abs=1e-8)
+    assert second.p_secondary == pytest.approx(first.p_secondary, abs=0.011)  # a tie may turn
+
+
+def test_jumps_need_two_years_that_follow_each_other() -> None:
+    frame = pd.DataFrame(
+        {
+            "la": ["1"] * 3 + ["2"] * 3,
+            "year": [2013, 2014, 2016, 2013, 2014, 2015],
+            "y": [5, 14.9, 40, 10, 20, np.nan],
+            "pilot": [1] * 3 + [0] * 3,
+        }
+    )
+    found = jumps(frame, outcome="x", wave=2, by=10)
+    assert (found.pilots_jumped, found.others_jumped) == (0, 1)
+    assert found.largest == pytest.approx(9.9)
+
+
+def test_results_survive_json_and_only_pinned_ones_are_released(tmp_path: Path) -> None:
+    folder = made_up(tmp_path / "data", noisy, size)
+    one = {"outcomes": ("not_in_need_percent",), "designs": (Design(),)}
+    result = companion.run(folder, **one, **QUICK)  # type: ignore[arg-type]
+    path = public.release_public(result.to_dict(), tmp_path / "out" / "released.json")
+    again = companion.released(path)
+    # As content, since a constant outcome gives NaN, which equals nothing.
+    mine = result.to_dict() | {"source": "released"}
+    for part in ("estimates", "event_years", "histories"):
+        mine[part] = [item | {"source": "released"} for item in mine[part]]
+    assert again.to_dict() == mine
+    before = path.read_bytes()
+    with pytest.raises(public.AbsentError, match="is not there"):
+        companion.release(folder, path, **QUICK)
+    with pytest.raises(ValueError, match="JSON"):
+        public.release_public({"a": float("nan")}, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["released.json"]
+    path.write_text(path.read_text(encoding="utf-8").replace('"att"', '"effect"'), encoding="utf-8")
+    with pytest.raises(RecordsError, match="do not fit this version"):
+        companion.released(path)
+
+
+def test_what_cannot_be_computed_here_is_taken_from_released_results_or_named(
+    tmp_path: Path,
+) -> None:
+    """Referrals alone are at hand, as for somebody whose other downloads failed."""
+    folder = made_up(tmp_path, noisy, size)
+    wanted = ("rereferral_percent", "looked_after_rate")
+    result = companion.run(folder, outcomes=wanted, designs=(Design(),), **QUICK)
+    kept = companion.released()
+    assert result.estimate("rereferral_percent").source == "computed"
+    # Statistical neighbours and Ofsted reports are not here: that variant is the released one.
+    for outcome, variant in (("rereferral_percent", "not_named"), ("looked_after_rate", MAIN)):
+        found = result.estimate(outcome, variant)
+        assert found == kept.estimate(outcome, variant)
+        assert found.source == "released"
+    assert result.means_of("looked_after_rate", "pilots")
+    assert {"lait", "ofsted", "referrals"} <= {f.id for f in result.files}
+    own = Design(weights="denominator")
+    result = companion.run(folder, outcomes=wanted, designs=(own,), **QUICK)
+    assert not result.has("looked_after_rate")
+    assert any("Children looked after" in text for text in result.absent)
+
+
+def test_parameters_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made_up(tmp_path, noisy, size)
+    later = Design(last_year=2024)
+    with pytest.raises(ParameterError, match="holds the years 2013 to 2020"):
+        companion.estimate("rereferral_percent", later, data_dir=folder)
+    with pytest.raises(ParameterError, match=r"outcome is 'icpc_rates'.*Did you mean 'icpc_rate'"):
+        companion.estimate("icpc_rates", data_dir=folder)
+    with pytest.raises(public.AbsentError, match="no such folder"):
+        companion.panel("icpc_rate", data_dir=tmp_path / "nowhere")
+    with pytest.raises(ParameterError, match="draws is 9"):
+        companion.run(folder, draws=9)
+    with pytest.raises(ParameterError, match="one design a wave"):
+        companion.run(folder, designs=(Design(), Design(weights="denominator")))
+    # Without files: the released results, for their own designs alone.
+    from sos_analysis.companion import running
+
+    monkeypatch.setattr(running, "ROOT", tmp_path / "nowhere")
+    assert companion.run(draws=999).source == "released"
+    with pytest.raises(ParameterError, match="fetch-public"):
+        companion.run(designs=(Design(last_year=2019),))
 
 
 # --- the published files, where they are ---------------------------------------------------------
-def published() -> Path:
-    """Folder of the published files; skips, saying why, where they are not."""
-    root = Path(__file__).resolve().parents[1]
-    named = os.environ.get("SOS_PUBLIC_DATA")
-    beside = root.parent / "shared" / "reference-data"
-    for folder in (Path(named) if named else None, root / "data" / "public", beside):
-        if folder is not None and folder.is_dir():
-            return folder
-    pytest.skip(
-        "the published files are not here; `python -m sos_analysis fetch-public` gets them. The "
-        "released results were checked against the same values all the same."
-    )
-
-
-@pytest.fixture(scope="module")
-def computed() -> companion.CompanionResult:
-    return companion.run(published())
-
-
 #: Unweighted two-way fixed effects, all authorities as coded each year, after from the year ending
 #: March 2018, clustered on authorities: computed by others from the same files, to two decimals.
 KNOWN = {
@@ -246,6 +329,16 @@ KNOWN = {
     "not_in_need_percent": (5.19, 3.06),
 }
 ROUNDING = 0.01  # the known values are rounded to two decimals
+
+
+@pytest.fixture(scope="module")
+def computed() -> companion.CompanionResult:
+    return companion.run(published(), draws=199)
+
+
+@pytest.fixture(scope="module")
+def figures() -> Figures:
+    return Figures(published(), SOURCES)
 
 
 def check_known(result: companion.CompanionResult) -> None:
@@ -263,10 +356,21 @@ def test_released_results_hold_the_known_values() -> None:
     result = companion.released()
     check_known(result)
     assert result.source == "released"
-    assert result.files == tuple(
-        companion.Source(f.id, f.name, f.url, f.sha256, True) for f in SOURCES.files
-    )
+    assert {f.id: f.sha256 for f in result.files} == {f.id: f.sha256 for f in SOURCES.pinned}
+    assert {f.id for f in result.files if f.derived} == {"lait", "ofsted"}
+    assert all(f.pinned for f in result.files)
     assert result.attribution == SOURCES.attribution
+    mains = [e for e in result.estimates if e.variant == MAIN]
+    assert {(e.outcome, e.wave) for e in mains} == {
+        *((o.id, 2) for o in SOURCES.outcomes),
+        *((o.id, 1) for o in SOURCES.outcomes if "lait" not in o.tables),
+    }
+    assert {e.draws for e in mains} == {companion.DRAWS}
+    assert {e.draws for e in result.estimates if e.variant != MAIN} == {FEWER}
+    # Nothing in it is a row of the files: no authority but the pilots is named.
+    text = public.RELEASED.read_text(encoding="utf-8")
+    assert "Hartlepool" not in text
+    assert "E06000001" not in text
 
 
 def test_published_files_give_the_known_and_the_released_values(
@@ -274,25 +378,38 @@ def test_published_files_give_the_known_and_the_released_values(
 ) -> None:
     check_known(computed)
     released = companion.released()
-    assert computed.means == released.means
     assert computed.data_hash == released.data_hash
+    assert computed.jumps == released.jumps
+    for mine, theirs in zip(computed.means, released.means, strict=True):
+        assert mine == replace(theirs, mean=mine.mean, weighted=mine.weighted)
+        assert mine.mean == pytest.approx(theirs.mean, rel=1e-12)
     for mine, theirs in zip(computed.estimates, released.estimates, strict=True):
-        # Linear algebra differs between machines in the last digits; a draw may tie or not.
-        assert mine.att == pytest.approx(theirs.att, abs=1e-9)
-        assert mine.se_crv3 == pytest.approx(theirs.se_crv3, abs=1e-9)
-        assert mine.p_primary == pytest.approx(theirs.p_primary, abs=2e-4)
-        assert mine.p_secondary == pytest.approx(theirs.p_secondary, abs=2e-4)
-        # Intervals end where the count of draws jumps, so a tie moves them a little.
-        assert mine.ci == pytest.approx(theirs.ci, abs=0.01)
+        # Linear algebra differs between machines in the last digits.
+        assert mine.att == pytest.approx(theirs.att, abs=1e-8)
+        assert mine.se_crv3 == pytest.approx(theirs.se_crv3, abs=1e-8)
+        # 199 draws against 1,999 or 9,999: three standard errors of a p-value near one half.
+        assert mine.p_secondary == pytest.approx(theirs.p_secondary, abs=0.11)
+    for mine, theirs in zip(computed.histories, released.histories, strict=True):
+        assert mine.att == pytest.approx(theirs.att, abs=1e-8)
+        assert sum(w.weight for w in mine.weights) == pytest.approx(1, abs=1e-9)
+        # Goodman-Bacon's parts add up to plain two-way fixed effects.
+        total = sum(w.weight * w.estimate for w in mine.weights)
+        assert total == pytest.approx(mine.two_way, abs=1e-8)
+    again = companion.estimate("rereferral_percent", data_dir=published())
+    theirs = released.estimate("rereferral_percent")
+    # A draw may tie or not.
+    assert again.p_primary == pytest.approx(theirs.p_primary, abs=2e-4)
+    assert again.p_secondary == pytest.approx(theirs.p_secondary, abs=2e-4)
+    assert again.ci == pytest.approx(theirs.ci, abs=0.01)
 
 
-def test_national_rows_are_what_the_release_says() -> None:
+def test_national_rows_are_what_the_release_says(figures: Figures) -> None:
     """England totals of the release (rounded to 10), so the right rows and years are read."""
-    read = public.read_statistics(public.find_file(published(), REFERRALS), REFERRALS)
-    england = read.values[read.values["geographic_level"] == "National"].set_index("year")
+    values = figures.statistics("referrals").values
+    england = values[values["geographic_level"] == "National"].set_index("year")
     assert england.loc[2014, "referral_count"] == pytest.approx(657_800, abs=50)
     assert england.loc[2019, "no_further_action_percent"] == 8.1
-    local = read.values[read.values["geographic_level"] == "Local authority"]
+    local = values[values["geographic_level"] == "Local authority"]
     # Totals are rounded to 10 and some authorities' counts are not given: within half a per cent.
     total = local[local["year"] == 2019]["referral_count"].sum()
     assert total == pytest.approx(england.loc[2019, "referral_count"], rel=0.005)
@@ -303,167 +420,304 @@ def test_national_rows_are_what_the_release_says() -> None:
     ]
 
 
-# --- made-up files with known answers ------------------------------------------------------------
-PILOTS = [p.dfe_code for p in programme().in_wave(2)]
-OTHERS = ["211", *(str(c) for c in range(940, 961))]  # 211 was funded in the first wave alone
-YEARS = range(2013, 2021)
-QUICK = {"draws": 199, "seed": 1}
-
-
-def made_up(folder: Path, value: Callable[[str, int], float], weight: Callable[[str], int]) -> Path:
-    rows = [
-        line(
-            year,
-            code,
-            referral_count=weight(code),
-            rereferral_percent=value(code, year),
-            no_further_action_percent="c" if code == "945" and year > 2016 else value(code, year),
-            not_in_need_percent=50,
+def test_rates_are_the_published_ones(figures: Figures) -> None:
+    """Mid-year Y-1 for the year ending March Y, as the Department divides."""
+    cla = figures.statistics("looked_after").values
+    cla = cla[cla["geographic_level"] == "Local authority"]
+    made = figures.figure(SOURCES.outcome("looked_after_rate")).set_index(["la", "year"])["y"]
+    latest = cla[cla["year"] == 2025].set_index("old_la_code")["rate_per_10000"].dropna()
+    mine = made.xs(2025, level="year").reindex(latest.index)
+    # Published to whole numbers, from the same estimates of the population.
+    assert (mine - latest).abs().max() <= 0.5 + 1e-9
+    assert len(latest) > 140
+    # Earlier years were published with populations that have been revised since.
+    england = figures.lait[figures.lait["old_la_code"] == "970"]
+    totals = {
+        name: figures.statistics(table).values.query("geographic_level == 'National'")
+        for name, table in (
+            ("Section47", "conferences"), ("ICPC", "conferences"), ("CPP_start", "plans"),
         )
-        for year in YEARS
-        for code in (*PILOTS, *OTHERS)
-    ]
-    write(folder / REFERRALS.name, rows)
-    return folder
+    }  # fmt: skip
+    people = figures.population.values.query("geographic_level == 'National'")
+    people = people.set_index("year")["population_estimate"]
+    for measure, name in (
+        ("Section_47", "Section47"), ("ISCP_Conf", "ICPC"), ("CPP_Abuse_Rate", "CPP_start"),
+    ):  # fmt: skip
+        rate = 10_000 * totals[name].set_index("year")[name] / people
+        told = england[england["measure"] == measure].set_index("year")["value"]
+        assert rate[2025] == pytest.approx(told[2025], abs=0.06)  # one decimal, counts to 10
+        for year in range(2015, 2021):
+            # Rebasing on the census of 2021 moved England's children by up to 1 per cent.
+            assert rate[year] == pytest.approx(told[year], rel=0.011)
 
 
-def smooth(code: str, year: int) -> float:
-    """Authority and year effects, a trend in pilots and a jump of 4 from 2018."""
-    pilot = code in PILOTS
-    return (
-        int(code) / 100
-        + (year - 2013) ** 2 / 10
-        + pilot * (0.5 * (year - 2013) + 4 * (year >= 2018))
-    )
+def test_smallest_important_differences_follow_their_rule(figures: Figures) -> None:
+    def england(table: str, column: str) -> float:
+        values = figures.statistics(table).values if table != "population" else (
+            figures.population.values
+        )  # fmt: skip
+        rows = values.query("geographic_level == 'National' and year == 2017")
+        return float(rows[column].iloc[0])
 
-
-def noisy(code: str, year: int) -> float:
-    rng = np.random.default_rng([int(code), year])
-    return float(np.round(20 + int(code) % 7 + rng.normal(0, 2) + 3 * (code in PILOTS), 1))
-
-
-def size(code: str) -> int:
-    return 500 + 37 * (int(code) % 50)
-
-
-def test_event_years_and_trend_without_noise(tmp_path: Path) -> None:
-    """With no noise the numbers follow from the formula above: exact but for rounding."""
-    folder = made_up(tmp_path, smooth, size)
-    result = companion.run(folder, **QUICK)
-    events = result.events("rereferral_percent")
-    assert events.base == 2017
-    assert events.joint_years == (2013, 2014, 2015, 2016)
-    for found in events.years:
-        expected = 0.5 * (found.year - 2017) + 4 * (found.year >= 2018)
-        assert found.att == pytest.approx(expected, abs=1e-9)
-    assert events.trend == pytest.approx(0.5, abs=1e-9)
-    # Two-way fixed effects: mean after less mean before, trend included (2019 less 2015).
-    assert result.estimate("rereferral_percent").att == pytest.approx(4 + 0.5 * 4, abs=1e-9)
-    pilots = result.means_of("rereferral_percent", "pilots")
-    assert [m.year for m in pilots] == list(YEARS)
-    assert pilots[0].mean == pytest.approx(np.mean([int(c) / 100 for c in PILOTS]), abs=1e-9)
-    assert result.estimate("not_in_need_percent").att == pytest.approx(0, abs=1e-9)
-
-
-def test_estimates_agree_with_dummy_regressions(tmp_path: Path) -> None:
-    """Each variant against statsmodels with a dummy for every authority and year."""
-    import pandas as pd
-    import statsmodels.formula.api as smf
-
-    folder = made_up(tmp_path, noisy, size)
-    result = companion.run(folder, **QUICK)
-    rows = pd.DataFrame(
-        [
-            {"la": c, "year": y, "y": noisy(c, y), "w": size(c), "pilot": c in PILOTS}
-            for c in (*PILOTS, *OTHERS)
-            for y in YEARS
-        ]
-    )
-    rows["effect"] = (rows["pilot"] & (rows["year"] >= 2018)).astype(int)
-    samples = {
-        "main": rows.assign(w=1),
-        "transition_out": rows[rows["year"] != 2018].assign(w=1),
-        "weighted": rows,
-        "never_funded": rows[rows["la"] != "211"].assign(w=1),
-        "both_waves": rows[rows["la"] != "303"].assign(w=1),
+    lait = figures.lait.query("old_la_code == '970' and year == 2017").set_index("measure")["value"]
+    people, referrals = england("population", "population_estimate"), england(
+        "referrals", "referral_count"
+    )  # fmt: skip
+    levels = {
+        "rereferral": england("referrals", "rereferral_percent"),
+        "nfa": england("referrals", "no_further_action_percent"),
+        "not_in_need": england("referrals", "not_in_need_percent"),
+        "within_45": lait["Continue_Assess_Comp"],
+        "s47": 1e4 * england("conferences", "Section47") / people,
+        "icpc": 1e4 * england("conferences", "ICPC") / people,
+        "icpc_per_referral": 100 * england("conferences", "ICPC") / referrals,
+        "cpp": 1e4 * england("plans", "CPP_start") / people,
+        "looked_after": lait["LAC"],
     }
-    for variant, sample in samples.items():
-        fitted = smf.wls("y ~ effect + C(la) + C(year)", sample, weights=sample["w"]).fit(
-            cov_type="cluster", cov_kwds={"groups": pd.factorize(sample["la"])[0]}
+    for outcome in SOURCES.outcomes:
+        assert outcome.minimum_important_difference == round(levels[outcome.short] / 10)
+
+
+def test_joined_authorities_keep_the_totals_of_england(figures: Figures) -> None:
+    outcome = SOURCES.outcome("icpc_rate")
+    coded, joined = figures.figure(outcome), figures.joined(outcome)
+    places = {b.id for b in SOURCES.boundaries}
+    parts = {c for b in SOURCES.boundaries for c in b.codes}
+    assert places <= set(joined["la"])
+    assert not parts & set(joined["la"])
+    assert set(joined.groupby("year")["la"].size()) == {150}
+    for column in ("numerator", "denominator"):
+        before = coded.groupby("year")[column].sum()
+        after = joined.groupby("year")[column].sum()
+        if column == "numerator":
+            # A part that is withheld withholds its place: nothing else may be lost.
+            gap = before - after
+            lost = joined[joined["la"].isin(places) & joined["numerator"].isna()]["year"]
+            assert gap[~gap.index.isin(lost)].abs().max() == 0
+        else:
+            # The place's children are those of the region outside its other authorities, so with
+            # them England's rows add up to the whole, whether or not its parts are given.
+            england = figures.population.values.query("geographic_level == 'National'")
+            whole = england.set_index("year")["population_estimate"].reindex(after.index)
+            assert (after - whole).abs().max() == 0
+    assert joined[joined["la"] == "dorset"]["y"].notna().all()
+    rates = figures.joined(SOURCES.outcome("rereferral_percent"))
+    kept = rates[~rates["la"].isin(places)]
+    theirs = figures.figure(SOURCES.outcome("rereferral_percent"))
+    theirs = theirs[~theirs["la"].isin(parts)]
+    assert kept["y"].reset_index(drop=True).equals(theirs["y"].reset_index(drop=True))
+
+
+def _raw(name: str) -> pd.DataFrame:
+    """A published file by an independent road: the csv module, and numbers where they are."""
+    path = next(p for p in published().rglob("*") if p.name == name)
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if name.endswith(".gz") else data).decode("utf-8-sig")
+    return pd.DataFrame(list(csv.DictReader(io.StringIO(text))))
+
+
+def _local(name: str, column: str, shift: int = 0) -> pd.Series:
+    raw = _raw(name)
+    raw = raw[raw["geographic_level"] == "Local authority"]
+    index = [raw["old_la_code"], raw["time_period"].astype(int) + shift]
+    return pd.Series(pd.to_numeric(raw[column], errors="coerce").to_numpy(), index=index)
+
+
+def _neighbours(year: int) -> set[str]:
+    name = {2021: "statistical_neighbours_april_2021.csv"}[year]
+    path = next(p for p in published().rglob("*") if p.name == name)
+    rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"))))
+    return {cell for row in rows[1:] if row[0] in PILOTS[1] for cell in row[5::2] if cell}
+
+
+def test_new_figures_and_designs_agree_with_dummy_regressions() -> None:
+    """Panels built from the raw files here, estimates by statsmodels: another road throughout."""
+    c1 = "c1_children_in_need_referrals_and_rereferrals_2013_to_2025.csv"
+    c4 = "c4_children_in_need_section_47s_and_icpcs_2013_to_2025.csv"
+    d3 = "d3_cpps_subsequent_plan_2013_to_2025.csv"
+    people = _local(
+        "ons_mid-year_population_estimates_0_17_2012_2024.csv", "population_estimate", 1
+    )
+    lait = _raw("lait_csc_measures_2015_2025.csv.gz")
+    lait = lait[lait["measure_code"] == "Continue_Assess_Comp"]
+    in_time = pd.Series(
+        pd.to_numeric(lait["value"], errors="coerce").to_numpy(),
+        index=[lait["old_la_code"], lait["year"].astype(int)],
+    )
+    referrals = _local(c1, "referral_count")
+    in_time = in_time[in_time.index.isin(referrals.index)]
+    cases = [
+        (
+            "icpc_rate",
+            1e4 * _local(c4, "ICPC") / people,
+            people,
+            Design(wave=1, comparators="never funded", weights="denominator",
+                   leave_out_years=(2015,)),
+            lambda la: la not in FUNDED,
+        ),
+        (
+            "cpp",
+            1e4 * _local(d3, "CPP_start") / people,
+            None,
+            Design(wave=1, comparators="statistical neighbours", pilots="both waves"),
+            # The neighbours of Tower Hamlets, which this design leaves out, may be others' too.
+            None,
+        ),
+        ("s47", 1e4 * _local(c4, "Section47") / people, None, Design(last_year=2025), None),
+        ("within_45", in_time, None, Design(leave_out=("201", "420")), None),
+        (
+            "icpc_per_referral",
+            100 * _local(c4, "ICPC") / referrals,
+            referrals,
+            Design(weights="denominator"),
+            None,
+        ),
+    ]  # fmt: skip
+    for outcome, y, weight, design, rule in cases:
+        rows = y.rename("y").reset_index().set_axis(["la", "year", "y"], axis=1)
+        rows["w"] = 1.0 if weight is None else weight.reindex(y.index).to_numpy()
+        rows = rows[rows["year"].isin(design.years) & ~rows["la"].isin(design.leave_out)].dropna()
+        mine = set(PILOTS[design.wave])
+        if design.pilots == "both waves":
+            mine &= set(PILOTS[1]) & set(PILOTS[2])
+        allowed = rule or (lambda la: True)
+        if design.comparators == "statistical neighbours":
+            path = next(
+                p for p in published().rglob("*") if "neighbours_april_2021" in p.name.lower()
+            )
+            sheet = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"))))
+            near = {cell for row in sheet[1:] if row[0] in mine for cell in row[5:25:2]}
+            for boundary in SOURCES.boundaries:
+                if near & set(boundary.codes):
+                    near |= set(boundary.codes)
+            allowed = near.__contains__
+        keep = rows["la"].map(
+            lambda la, mine=mine, d=design, allowed=allowed: (
+                la in mine or (la not in PILOTS[d.wave] and allowed(la))
+            )
         )
-        found = result.estimate("rereferral_percent", variant)
-        g, n = sample["la"].nunique(), len(sample)
-        assert (found.authorities, found.authority_years, found.not_given) == (g, n, 0)
-        # Exact algebra on about 250 rows: only rounding is left.
-        assert found.att == pytest.approx(fitted.params["effect"], abs=1e-9)
-        # statsmodels scales by G/(G-1) x (N-1)/(N-K), linearmodels by N/(N-K).
-        scale = np.sqrt((g - 1) / g * n / (n - 1))
-        assert found.se_crv1 == pytest.approx(scale * fitted.bse["effect"], rel=1e-8)
-        assert found.ci[0] < found.att < found.ci[1]
-        assert found.ci[0] < found.ci90[0] < found.ci90[1] < found.ci[1]
-        assert len(found.left_out) == found.pilots == 10 - (variant == "both_waves")
-    withheld = result.estimate("no_further_action_percent")
-    assert withheld.not_given == 4
-    # Four of 256 are fewer than one in fifty: no variant that reads them as zero.
-    assert "confidential_as_zero" not in result.variants
+        rows = rows[keep]
+        rows["effect"] = (rows["la"].isin(mine) & (rows["year"] >= design.post_from)).astype(int)
+        fitted = smf.wls("y ~ effect + C(la) + C(year)", rows, weights=rows["w"]).fit()
+        found = companion.estimate(outcome, design, data_dir=published(), **QUICK)
+        assert (found.authority_years, found.authorities) == (len(rows), rows["la"].nunique())
+        # Weights reach 400,000 and K about 170: rounding of the normal equations.
+        assert found.att == pytest.approx(fitted.params["effect"], abs=1e-6)
 
 
-def test_the_transition_year_is_that_of_the_launch() -> None:
-    """Left out whatever counts as after; no variant where nothing would be left after."""
-    import pandas as pd
+def test_history_is_the_plain_difference_where_one_cohort_is_alone(figures: Figures) -> None:
+    """Without Bexley all effects are against 2014: means after less 2014, pilots less others."""
+    from sos_analysis.companion.history import history
 
-    launch = programme().fact("wave2.launch").value
-    assert isinstance(launch, dt.date)
-    assert launch.year + (launch.month > 3) == companion.TRANSITION
-    years = np.arange(2013, 2021)
-    for post_from, last, expected in ((2018, 2020, True), (2019, 2020, True), (2018, 2018, False)):
-        kept = years[years <= last]
-        frame = pd.DataFrame({"year": kept, "post": (kept >= post_from).astype(int)})
-        found = companion._variant(frame, "transition_out")
-        assert (found is not None) == expected
-        if found is not None:
-            assert 2018 not in set(found["year"])
-            assert 2019 in set(found["year"])
-
-
-def test_confidential_figures_may_be_read_as_zero() -> None:
-    import pandas as pd
-
-    frame = pd.DataFrame({"y": [5.0, np.nan, np.nan], "code": ["", "c", "x"]})
-    read = companion._variant(frame, "confidential_as_zero")
-    assert read is not None
-    assert read["y"].fillna(-1).tolist() == [5, 0, -1]
+    outcome = SOURCES.outcome("icpc_per_referral")
+    found = history(figures, outcome)
+    assert found is not None
+    frame = figures.figure(outcome).query("2013 <= year <= 2020").dropna(subset=["y"])
+    frame = frame[frame.groupby("la")["year"].transform("size") == 8]
+    wide = frame.pivot_table(index="la", columns="year", values="y")
+    never = wide[~wide.index.isin(list(FUNDED))].mean()
+    parts, weight = 0.0, 0
+    for begun, codes in ((2015, PILOTS[1]), (2018, ["303"])):
+        mine = wide[wide.index.isin(codes)]
+        for year in range(begun, 2021):
+            change = (mine[year] - mine[begun - 1]).mean() - (never[year] - never[begun - 1])
+            parts, weight = parts + len(mine) * change, weight + len(mine)
+    assert found.att == pytest.approx(parts / weight, abs=1e-9)
+    assert history(figures, SOURCES.outcome("looked_after_rate")) is None
 
 
-def test_results_survive_json_and_only_pinned_ones_are_released(tmp_path: Path) -> None:
-    folder = made_up(tmp_path / "data", noisy, size)
-    result = companion.run(folder, **QUICK)
-    path = public.release_public(result.to_dict(), tmp_path / "out" / "released.json")
-    again = companion.released(path)
-    # As content, since a constant outcome gives NaN, which equals nothing.
-    assert again.to_dict() == result.to_dict() | {"source": "released"}
-    before = path.read_bytes()
-    with pytest.raises(RecordsError, match="not the pinned release"):
-        companion.release(folder, path, **QUICK)
-    with pytest.raises(ValueError, match="JSON"):
-        public.release_public({"a": float("nan")}, path)
-    assert path.read_bytes() == before
-    assert [p.name for p in path.parent.iterdir()] == ["released.json"]
-    path.write_text(path.read_text(encoding="utf-8").replace('"att"', '"effect"'), encoding="utf-8")
-    with pytest.raises(RecordsError, match="do not fit this version"):
-        companion.released(path)
+def test_map_rows_come_from_files_or_say_why_not(tmp_path: Path) -> None:
+    found = companion.map_rows("nfa", 2017, published())
+    assert len(found) == 152
+    assert found.reason == ""
+    by_code = {row.code: row for row in found}
+    assert by_code["303"].waves == (2,)
+    assert by_code["303"].region
+    assert {row.value for row in found if isinstance(row.value, str)} == {"confidential"}
+    none = companion.map_rows("nfa", 2017, tmp_path / "nowhere")
+    assert (len(none), "not at hand" in none.reason) == (0, True)
+    with pytest.raises(ParameterError, match="has the years 2013 to 2025, not 2031"):
+        companion.map_rows("nfa", 2031, published())
 
 
-def test_parameters_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ParameterError, match="three or more years before"):
-        companion.run(tmp_path, first_year=2016)
-    with pytest.raises(ParameterError, match="whole number"):
-        companion.run(tmp_path, post_from="2018")  # type: ignore[arg-type]
-    folder = made_up(tmp_path, noisy, size)
-    with pytest.raises(ParameterError, match="holds the years 2013 to 2020"):
-        companion.run(folder, last_year=2024, **QUICK)
-    # Without files: the released results, for their own years alone.
-    monkeypatch.setattr(companion, "ROOT", tmp_path / "nowhere")
-    assert companion.run(draws=999).source == "released"
-    with pytest.raises(ParameterError, match="fetch-public"):
-        companion.run(last_year=2019)
+def test_a_panel_names_its_roles(figures: Figures) -> None:
+    outcome = SOURCES.outcome("icpc_rate")
+    near = rows_of(figures, outcome, Design(comparators="statistical neighbours"))
+    assert set(near[near["pilot"] == 1]["la"]) == set(PILOTS[2])
+    # Today's Dorset is a neighbour of a pilot: the places it was made of stand for it before 2020.
+    assert {"835", "836", "837", "838", "839"} <= set(near["la"])
+    never = rows_of(figures, outcome, Design(wave=1, comparators="never funded"))
+    assert not {"303"} & set(never["la"])
+    assert "303" in set(rows_of(figures, outcome, Design(wave=1))["la"])
+    named = public.read_reports(figures.locate("ofsted"))
+    assert sum(named.values()) == 52
+    plain = rows_of(figures, outcome, Design(comparators="Signs of Safety not named"))
+    others = set(plain[plain["pilot"] == 0]["la"])
+    assert not others & {la for la, found in named.items() if found}
+
+
+# --- the chapter by both roads -------------------------------------------------------------------
+def _chosen(**given: object) -> tuple[chapters.ChapterSpec, dict[str, object]]:
+    spec = chapters.CHAPTERS["public_statistics"]
+    return spec, chapters.checked(spec, given)
+
+
+def test_chapter_makes_what_its_parameters_say() -> None:
+    """What an analyst runs: the first wave against statistical neighbours; two figures of nine."""
+    spec, chosen = _chosen(
+        public_data=str(published()), wave=1, comparators="statistical neighbours",
+        outcome="icpc_rate", draws=99,
+    )  # fmt: skip
+    designs = chapter_of.designs(chosen)
+    assert designs == tuple(Design(wave=w, comparators="statistical neighbours") for w in (2, 1))
+    found = companion.run(
+        published(), designs=designs, outcomes=("cpp", "icpc"), only_main=True, draws=99
+    )
+    made = chapter_of.build(spec, chosen, found)
+    for short in ("cpp", "icpc"):
+        alone = companion.estimate(short, designs[1], data_dir=published(), **QUICK)
+        assert made.claim(f"public.wave1.{short}.att").value == pytest.approx(alone.att, abs=0.051)
+    assert made.verdict is not None
+    assert "first wave" in made.verdict.sentence
+    assert "conferences" in made.verdict.sentence
+    assert "computed" in made.say("provenance").text
+    years = _chosen(wave=1, first_year=2013, last_year=2016, transition="left out")[1]
+    assert chapter_of.designs(years) == (
+        Design(leave_out_years=(2018,)),
+        Design(wave=1, last_year=2016, leave_out_years=(2015,)),
+    )
+
+
+@pytest.mark.full
+def test_whole_chapter_from_files_with_other_choices() -> None:
+    made = chapters.chapter(
+        "public_statistics", public_data=str(published()), wave=1, weights="denominator", draws=99
+    )
+    design = Design(wave=1, weights="denominator")
+    found = companion.estimate("cpp", design, data_dir=published(), **QUICK)
+    assert made.claim("public.wave1.cpp.att").value == pytest.approx(found.att, abs=0.051)
+
+
+def test_chapter_from_released_results_says_so_and_holds_every_claim() -> None:
+    made = chapters.chapter("public_statistics")
+    for outcome in SOURCES.outcomes:
+        for start in (outcome.short, f"wave1.{outcome.short}"):
+            if start == "wave1.within_45" or start == "wave1.looked_after":
+                continue
+            for part in ("sentence", "certainty", "caution", "att", "weighted", "pretrend"):
+                assert f"public.{start}.{part}" in made.claims
+    # Where the years before differ, certainty falls and the page says what follows.
+    caution = str(made.claim("public.cpp.caution").value)
+    assert "cannot carry a conclusion" in caution
+    assert made.claim("public.cpp.certainty").value == "Very low"
+    failed = [c for c in made.checks if c.id.endswith("pre_trends") and c.status == "fail"]
+    assert made.claim("public.pretrends_failed").value == len(failed) > 0
+    # Two differences between three years are needed before a path can be seen.
+    assert all(c.status != "pass" for c in made.checks if c.id.endswith("wave1_pre_trends"))
+    assert "kinship" in made.say("kinship").text
+    assert (
+        chapters.public.sentence("rereferral", "")
+        == made.claim(  # type: ignore[attr-defined]
+            "public.rereferral.sentence"
+        ).value
+    )

@@ -62,17 +62,77 @@ _QUESTION = {
     "seed": _SEED,
     "public_data": _PUBLIC,
 }
+_SECONDARY = {k: v for k, v in _QUESTION.items() if k != "public_data"}
+_SHARES = {
+    "same_share": Parameter(
+        float, 1.0, "exposure of comparators with the same model; a pilot's is one"
+    ),
+    "partial_share": Parameter(float, 0.5, "exposure of comparators with parts of it"),
+    "counts_from_year": Parameter(
+        int,
+        0,
+        "first year, by its end, of comparators' use; 0: where it is planted, else from embedding",
+        (0, *range(2009, 2020)),
+    ),
+}
 _COMPANION = {
-    "public_data": _PUBLIC,
+    "public_data": Parameter(
+        str, "", "folder or ZIP of the public statistics; empty: data/public or released"
+    ),
+    "outcome": Parameter(
+        str,
+        "",
+        "figure that leads the page; empty: re-referrals",
+        (
+            "",
+            "rereferral_percent",
+            "no_further_action_percent",
+            "not_in_need_percent",
+            "within_45_days_percent",
+            "section_47_rate",
+            "icpc_rate",
+            "icpc_per_referral",
+            "cpp_start_rate",
+            "looked_after_rate",
+        ),
+    ),
+    "wave": Parameter(int, 2, "wave that leads, and that the years below are for", (1, 2)),
+    "comparators": Parameter(
+        str,
+        "all others",
+        "who pilots are compared with",
+        (
+            "all others",
+            "never funded",
+            "statistical neighbours",
+            "statistical neighbours 2025",
+            "Signs of Safety not named",
+        ),
+    ),
+    "weights": Parameter(
+        str, "equal", "authorities count the same, or by size", ("equal", "denominator")
+    ),
+    "boundaries": Parameter(
+        str, "as coded", "reorganised authorities, as coded or joined", ("as coded", "joined")
+    ),
+    "confidential": Parameter(
+        str, "left out", "withheld figures, left out or read as zero", ("left out", "zero")
+    ),
+    "pilots": Parameter(
+        str, "all", "all pilots of the wave, or those in both", ("all", "both waves")
+    ),
+    "transition": Parameter(str, "after", "the year in which a wave began", ("after", "left out")),
     "first_year": Parameter(
-        int, 2013, "first year, by its end (31 March)", tuple(range(2013, 2018))
+        int, 0, "first year, by its end (31 March); 0: the wave's own", (*range(2013, 2018), 0)
     ),
-    "last_year": Parameter(int, 2020, "last year, by its end", tuple(range(2018, 2026))),
+    "last_year": Parameter(
+        int, 0, "last year, by its end; 0: the wave's own", (*range(2015, 2026), 0)
+    ),
     "post_from": Parameter(
-        int, 2018, "first year that counts as after the second wave", tuple(range(2014, 2021))
+        int, 0, "first year that counts as after; 0: the wave's own", (*range(2014, 2021), 0)
     ),
-    "draws": _DRAWS,
-    "seed": _SEED,
+    "draws": Parameter(int, 0, "draws of both tests; 0: the report's own"),
+    "seed": Parameter(int, 0, "seed of all draws; 0: the report's own"),
 }
 
 _VALIDATION = {
@@ -86,8 +146,21 @@ _VALIDATION = {
 }
 
 
-def _question(name: str, title: str, question: str, *outcomes: str) -> tuple[str, ChapterSpec]:
-    return name, ChapterSpec(name, title, question, outcomes, "question", _QUESTION)
+def _question(
+    name: str, title: str, question: str, *outcomes: str, room: str = "question"
+) -> tuple[str, ChapterSpec]:
+    return name, ChapterSpec(name, title, question, outcomes, room, _QUESTION)
+
+
+def _secondary(
+    name: str,
+    title: str,
+    question: str,
+    room: str,
+    more: Mapping[str, Parameter] | None = None,
+) -> tuple[str, ChapterSpec]:
+    outcomes = ("duration", "rereferral", "escalation", "kinship", "icpc")
+    return name, ChapterSpec(name, title, question, outcomes, room, {**_SECONDARY, **(more or {})})
 
 
 CHAPTERS: Mapping[str, ChapterSpec] = dict(
@@ -125,6 +198,37 @@ CHAPTERS: Mapping[str, ChapterSpec] = dict(
             "Does Signs of Safety change how often a referral leads to an initial child protection "
             "conference?",
             "icpc",
+            room="icpc",
+        ),
+        _secondary(
+            "subgroup_ofsted_rating",
+            "By Ofsted rating",
+            "Does the effect differ between authorities that Ofsted had rated better or worse?",
+            "by_rating",
+        ),
+        _secondary(
+            "subgroup_embeddedness",
+            "By how well it was embedded",
+            "Does the effect differ with how well the approach was embedded and delivered?",
+            "by_embeddedness",
+        ),
+        _secondary(
+            "comparator_practice_models",
+            "Similar practice models elsewhere",
+            "Does the effect change once comparators' use of similar models is allowed for?",
+            "practice_models",
+            _SHARES,
+        ),
+        (
+            "robustness",
+            ChapterSpec(
+                "robustness",
+                "Do the conclusions hold?",
+                "Which conclusions move when the choices behind them move?",
+                ("duration", "rereferral", "escalation", "kinship", "icpc"),
+                "robustness",
+                {key: p for key, p in _QUESTION.items() if key != "public_data"},
+            ),
         ),
         (
             "method_validation",
@@ -142,7 +246,7 @@ CHAPTERS: Mapping[str, ChapterSpec] = dict(
             ChapterSpec(
                 "public_statistics",
                 "What public statistics say",
-                "What do published figures of authorities show around the second wave?",
+                "What do published figures of authorities show around each wave of pilots?",
                 (),
                 "public",
                 _COMPANION,
@@ -168,7 +272,7 @@ def chapter(name: str, **parameters: Any) -> ChapterResult:
     """
     spec = _spec(name)
     chosen = checked(spec, parameters)
-    return _stored(spec, chosen) or compute(spec, chosen)
+    return stored(spec, chosen) or compute(spec, chosen)
 
 
 def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
@@ -240,7 +344,7 @@ def _room(spec: ChapterSpec) -> Any:
     return importlib.import_module(f"sos_analysis.chapters.{spec.room}")
 
 
-def _stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:
+def stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:
     """The stored result, if study, data, code and parameters are those asked for."""
     from sos_analysis.results import ChapterResult
     from sos_analysis.workspace import RESULTS

@@ -20,9 +20,14 @@ from sos_analysis.workspace import extract_folder, extract_hash
 
 NAME = "made_up_england"
 PUBLISHED, MADE_UP = "Published for England", "Made-up extract"
-_SOURCE = "Department for Education statistics (named in each row) against the made-up extract"
+_SOURCE = "Published figures (each named in data/calibration) against the made-up extract"
 _PLACES = {"p5": "5%", "p25": "25%", "median": "middle", "p75": "75%", "p95": "95%"}
-_SPREAD = {
+_STATISTICS = {
+    "": "England",
+    "mean": "Mean of authorities",
+    "p25": "A quarter below",
+    "median": "Half below",
+    "p75": "Three quarters below",
     "between": "Lasting differences between authorities (SD)",
     "within": "Swing within an authority, year to year (SD)",
     "lag1": "Correlation with the year before",
@@ -84,14 +89,11 @@ class _England:
                 "label": c.target.label,
                 "unit": c.target.unit,
                 "year": "" if c.target.year is None else f"Year ending March {c.target.year}",
-                "statistic": _PLACES.get(c.target.statistic, "")
-                or _SPREAD.get(c.target.statistic, c.target.statistic),
+                "statistic": _STATISTICS.get(c.target.statistic, c.target.statistic),
                 "value": c.target.value,
                 "measured": c.measured,
                 "allowed": _allowed(c),
                 "within": "yes" if c.within else "no",
-                "why": c.target.tolerance_reason,
-                "source": c.target.source,
                 "n": self.rows,
             }
             for c in found
@@ -108,8 +110,6 @@ class _England:
             "measured": Column("Made up", "", 2),
             "allowed": Column("Allowed difference"),
             "within": Column("Within it"),
-            "why": Column("Why so much"),
-            "source": Column("Published in"),
         }
         return guard(
             self._rows(found),
@@ -133,7 +133,7 @@ class _England:
             for series, value in ((PUBLISHED, c.target.value), (MADE_UP, c.measured)):
                 rows.append(
                     {"label": f"{c.target.label}{unit}", "time": at, "value": value,
-                     "series": series, "n": self.rows}
+                     "series": series, "allowed": _allowed(c), "n": self.rows}
                 )  # fmt: skip
         return safe_figure(
             "panels",
@@ -145,6 +145,8 @@ class _England:
             origin="synthetic",
             rules=self.rules,
             options=FigureOptions("Value", "", 2, time=time),
+            columns={"allowed": Column("Allowed difference")},
+            category_columns=("allowed",),
             statistics={"value": ("n",)},
             authorities=self.authorities,
         )
@@ -188,13 +190,8 @@ class _England:
         }
         spread, shares = self._of("spread"), self._of("share")
         tables = {
-            "year_targets": self._table(
-                self._of("year"),
-                ("label", "unit", "year", "value", "measured", "allowed", "within"),
-                "Yearly figures for England against the made-up extract",
-            ),
             "spread_targets": self._table(
-                [*spread, *cut],
+                spread,
                 ("label", "unit", "statistic", "value", "measured", "allowed", "within"),
                 "How authorities differ and swing, against the made-up extract",
                 "Standard deviations over the years 2014 to 2019 (from 2016 where earlier years "
@@ -203,8 +200,7 @@ class _England:
             ),
             "share_targets": self._table(
                 shares,
-                ("label", "unit", "year", "statistic", "value", "measured", "allowed", "within",
-                 "source"),
+                ("label", "unit", "year", "statistic", "value", "measured", "allowed", "within"),
                 "Who the children are and what becomes of cases, against the made-up extract",
             ),
         }  # fmt: skip
@@ -219,7 +215,7 @@ class _England:
         if ours:
             tables["our_choices"] = self._table(
                 ours,
-                ("label", "unit", "statistic", "value", "measured", "why"),
+                ("label", "unit", "year", "value", "measured"),
                 "Choices of ours, where no figure is published",
                 "The column 'Published' holds our choice here: it is not a figure about England.",
             )

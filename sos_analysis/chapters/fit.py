@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sos_analysis.cells import Cells
+    from sos_analysis.chapters.threats import Threats
     from sos_analysis.estimation.estimate import Estimate
     from sos_analysis.estimation.event_study import EventStudy
     from sos_analysis.study import Study
@@ -45,7 +46,7 @@ COMPUTED: Mapping[str, str | float] = {
 class OutcomeFit:
     """Sample, estimates and event study of one outcome under one definition.
 
-    Estimates are in internal units: proportions, or working days.
+    Estimates are in internal units: proportions, or working days. `threats` where asked for.
     """
 
     outcome: str
@@ -55,6 +56,7 @@ class OutcomeFit:
     original: Estimate
     preferred: Estimate
     event_study: EventStudy
+    threats: Threats | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def companions(
     for name, overrides, label in COMPANIONS.get(outcome, ()):
         cells = cells_for(study, chosen["extract"], name, definition, overrides)
         sample = matched(cells, study, name, cem=chosen["cem"], thin_groups="drop")
-        covariates = _covariates(study, name, cells, chosen)
+        covariates = model_covariates(study, name, cells, chosen)
         draws, seed = drawn(study, chosen)
         found = did.estimate(
             sample.frame,
@@ -122,28 +124,40 @@ def _check_declared(study: Study) -> None:
             )
 
 
-def _covariates(study: Study, outcome: str, cells: Cells, chosen: Mapping[str, Any]) -> list[str]:
+def model_covariates(
+    study: Study, outcome: str, cells: Cells, chosen: Mapping[str, Any]
+) -> list[str]:
+    """Covariates of the regression that the cells carry, or none where the chapter asks so."""
     wanted = study.outcome(outcome).model_covariates if chosen["covariates"] else ()
     return [name for name in wanted if name in cells.covariates]
 
 
-def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) -> OutcomeFit:
+def fit(
+    study: Study,
+    outcome: str,
+    definition: str,
+    chosen: Mapping[str, Any],
+    *,
+    with_threats: bool = False,
+) -> OutcomeFit:
     """Estimate one outcome under one definition with a chapter's parameters.
 
     Raises
     ------
     StudyError : the study declares an inference that is not what is computed here.
     """
+    from sos_analysis.chapters.threats import threats
     from sos_analysis.estimation import did
     from sos_analysis.estimation.event_study import event_study
 
     _check_declared(study)
     cells = cells_for(study, chosen["extract"], outcome, definition)
     sample = matched(cells, study, outcome, cem=chosen["cem"], thin_groups="drop")
-    covariates = _covariates(study, outcome, cells, chosen)
+    covariates = model_covariates(study, outcome, cells, chosen)
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
     draws, seed = drawn(study, chosen)
     frame, extra = with_la_years(sample.frame, la_years(study, chosen["extract"]))
+    years = event_study(sample.frame, covariates=covariates, series=placed, draws=draws, seed=seed)
     return OutcomeFit(
         outcome=outcome,
         definition=definition,
@@ -166,9 +180,10 @@ def fit(study: Study, outcome: str, definition: str, chosen: Mapping[str, Any]) 
             draws=draws,
             seed=seed,
         ),
-        event_study=event_study(
-            sample.frame, covariates=covariates, series=placed, draws=draws, seed=seed
-        ),
+        event_study=years,
+        threats=threats(sample, placed, covariates, years, draws=draws, seed=seed)
+        if with_threats
+        else None,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,30 +12,22 @@ from sos_analysis import checks as check
 from sos_analysis import companion
 from sos_analysis.chapters import CHAPTERS, ChapterSpec
 from sos_analysis.chapters.ledger import Ledger, parameters_table
+from sos_analysis.chapters.public_figures import Exhibits
+from sos_analysis.chapters.public_tables import WAVES, heading, status_of
+from sos_analysis.chapters.public_words import prose
 from sos_analysis.checks import CheckResult
-from sos_analysis.companion import CompanionResult, PanelEstimate
-from sos_analysis.disclosure import (
-    ALREADY_PUBLISHED,
-    Column,
-    FigureOptions,
-    SafeFigure,
-    SafeTable,
-    safe_figure,
-    safe_table,
-)
-from sos_analysis.evidence import Verdict, verdict
-from sos_analysis.records.public_statistics import PublicOutcome
+from sos_analysis.companion import MAIN, CompanionResult, Design, EventYears
+from sos_analysis.disclosure import ALREADY_PUBLISHED, SafeFigure, SafeTable
+from sos_analysis.evidence import CANNOT_TELL, INCONCLUSIVE, Verdict, verdict
+from sos_analysis.formats import number, quantity
+from sos_analysis.records.public import RELEASED, PublicOutcome, find_file, public_sources
 from sos_analysis.results import ChapterResult, code_hash, content_hash
-from sos_analysis.sources import file_hash
+from sos_analysis.sources import ROOT, file_hash
 
 NAME = "public_statistics"
-#: Short name in claims; how the outcome is spoken of; the wanted direction.
-SPOKEN: Mapping[str, tuple[str, str, str | None]] = {
-    "rereferral_percent": ("rereferral", "re-referral within twelve months", "down"),
-    "no_further_action_percent": ("nfa", "the share of referrals closed at once", None),
-    "not_in_need_percent": ("not_in_need", "the share assessed and found not in need", None),
-}
-SUBJECT = "the second wave of Signs of Safety pilots"
+#: Variants that pages may quote, each a claim.
+QUOTED = tuple(v for v in companion.VARIANTS if v != MAIN)
+_CHOICES = ("comparators", "weights", "boundaries", "confidential", "pilots")
 
 
 def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
@@ -47,31 +40,46 @@ def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
 
 
 def data_hash(public_data: str) -> str:
-    """Identity of the public figures in use: files at hand, or the released results."""
-    from sos_analysis.records.public_statistics import find_file, public_sources
-
-    folder = Path(public_data) if public_data else companion.ROOT / "data" / "public"
-    if public_data or folder.is_dir():
-        parts = []
-        for file in public_sources().files:
+    """Identity of the public figures in use: files at hand, and the released results."""
+    place = Path(public_data) if public_data else ROOT / "data" / "public"
+    parts = [file_hash(RELEASED)] if RELEASED.is_file() else []
+    if public_data or place.exists():
+        for file in public_sources().pinned:
             try:
-                parts.append(file_hash(find_file(folder, file)))
+                parts.append(find_file(place, file).sha256())
             except (OSError, ValueError):
-                break
-        else:
-            return content_hash(parts)
-    return content_hash(file_hash(companion.RELEASED))
+                parts.append(f"no {file.id}")
+    return content_hash(parts)
+
+
+def designs(chosen: Mapping[str, Any]) -> tuple[Design, ...]:
+    """The main design of each wave: choices for both, years for the wave that is named."""
+    made = []
+    for own in companion.DESIGNS:
+        years = {k: chosen[k] for k in ("first_year", "last_year", "post_from")}
+        if own.wave != chosen["wave"]:
+            years = {}
+        left: tuple[int, ...] = ()
+        if chosen["transition"] == "left out":
+            left = (companion.TRANSITION[own.wave],)
+        choices = {k: chosen[k] for k in _CHOICES}
+        made.append(Design(wave=own.wave, **years, leave_out_years=left, **choices))
+    return tuple(made)
 
 
 def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
     """The chapter on public statistics."""
-    keep = {k: v for k, v in chosen.items() if k in ("first_year", "last_year", "post_from")}
     found = companion.run(
         chosen["public_data"] or None,
-        **keep,
+        designs=designs(chosen),
         draws=chosen["draws"] or companion.DRAWS,
         seed=chosen["seed"] or companion.SEED,
     )
+    return build(spec, chosen, found)
+
+
+def build(spec: ChapterSpec, chosen: Mapping[str, Any], found: CompanionResult) -> ChapterResult:
+    """The chapter that shows a companion's results."""
     return _Companion(spec, chosen, found).result()
 
 
@@ -80,10 +88,85 @@ def sentence(short: str, public_data: str) -> str:
     """What public statistics say on one outcome, as other chapters quote it."""
     spec = CHAPTERS[NAME]
     chosen = {n: p.default for n, p in spec.parameters.items()} | {"public_data": public_data}
-    from sos_analysis.chapters import chapter
+    from sos_analysis.chapters import stored
 
-    made = chapter(NAME, **chosen)
-    return str(made.claim(f"public.{short}.sentence").value)
+    kept = stored(spec, chosen)
+    if kept is not None:
+        return str(kept.claim(f"public.{short}.sentence").value)
+    # The whole companion takes half a minute; one outcome's main estimate a second.
+    wanted = public_sources().outcome(short)
+    found = companion.run(
+        public_data or None, designs=companion.DESIGNS, outcomes=(wanted.id,), only_main=True
+    )
+    judged = _verdict(found, wanted, 2, _checks(found, wanted, 2))
+    return heading(judged.sentence)
+
+
+def _checks(found: CompanionResult, outcome: PublicOutcome, wave: int) -> tuple[CheckResult, ...]:
+    e, events = found.estimate(outcome.id, MAIN, wave), found.events(outcome.id, wave)
+    there = e.authority_years / (e.authority_years + e.not_given)
+    half = (e.ci[1] - e.ci[0]) / 2
+    return (
+        check.few_clusters(e.authorities, e.pilots),
+        _pre_trends(events, outcome.unit),
+        check.agreement(e.p_primary, e.p_secondary, e.primary, e.secondary),
+        check.leave_one_out(e.att, e.left_out, outcome.unit, half_width=half),
+        check.completeness(there, "yearly figures of authorities"),
+    )
+
+
+def _pre_trends(events: EventYears, unit: str) -> CheckResult:
+    """The joint test, and the test of a steady trend, which finds a drift the joint one misses.
+
+    The worse of the two decides. One earlier difference is too little for a pass.
+    """
+    early = [abs(y.att) for y in events.years if y.year < events.base]
+    years = len(events.joint_years)
+    joint = check.pre_trends(events.joint_p, years, largest=max(early), unit=unit)
+    if years < 2:
+        status = "info" if joint.status == "pass" else joint.status
+        tail = " With one earlier difference to look at, that says little."
+        return replace(joint, status=status, sentence=f"{joint.sentence}{tail}")
+    trend = check.pre_trends(events.trend_p, years)
+    p = f"p {quantity(events.trend_p, 'p', 3)}" if events.trend_p < 0.001 else (
+        f"p = {number(events.trend_p, 3)}"
+    )  # fmt: skip
+    worse = min((joint, trend), key=lambda c: ("fail", "info", "pass").index(c.status))
+    if worse is joint:
+        tail = f" A steady drift before adoption: {p}."
+    else:
+        drifted = "drifted" if worse.status == "fail" else "may have drifted"
+        tail = f" But the difference {drifted} steadily before adoption ({p})."
+    return replace(
+        joint,
+        status=worse.status,
+        sentence=f"{joint.sentence}{tail}",
+        figures={**joint.figures, "trend_p": events.trend_p},
+    )
+
+
+def _verdict(
+    found: CompanionResult, outcome: PublicOutcome, wave: int, checks: Sequence[CheckResult]
+) -> Verdict:
+    e = found.estimate(outcome.id, MAIN, wave)
+    return verdict(
+        value=e.att,
+        low=e.ci[0],
+        high=e.ci[1],
+        mid=outcome.minimum_important_difference,
+        p_primary=e.p_primary,
+        p_secondary=e.p_secondary,
+        outcome=outcome.spoken,
+        origin="public",
+        checks=checks,
+        good=outcome.good,
+        subject=f"the {WAVES[wave]} of Signs of Safety pilots",
+    )
+
+
+def prefix(outcome: PublicOutcome, wave: int) -> str:
+    """Claims of the second wave go by the outcome alone."""
+    return outcome.short if wave == 2 else f"wave{wave}.{outcome.short}"
 
 
 class _Companion:
@@ -101,398 +184,196 @@ class _Companion:
             note=found.attribution,
         )
         self.claims, self.claim = ledger.claims, ledger.claim
-        years = found.parameters
-        self.first, self.last, self.post = (
-            years["first_year"],
-            years["last_year"],
-            years["post_from"],
-        )
-        self.source = "Children in need, by authority and year; our analysis"
-        self.place = f"England, authorities, years ending 31 March {self.first} to {self.last}"
-        self.checks = {o.id: self._checks(o) for o in found.outcomes}
-        self.verdicts = {o.id: self._verdict(o) for o in found.outcomes}
-
-    # --- evidence ----------------------------------------------------------------------------
-
-    def _checks(self, outcome: PublicOutcome) -> tuple[CheckResult, ...]:
-        e, events = self.found.estimate(outcome.id), self.found.events(outcome.id)
-        early = [abs(y.att) for y in events.years if y.year < events.base]
-        there = e.authority_years / (e.authority_years + e.not_given)
-        return (
-            check.few_clusters(e.authorities, e.pilots),
-            check.pre_trends(
-                events.joint_p, len(events.joint_years), largest=max(early), unit="per 100"
-            ),
-            check.agreement(e.p_primary, e.p_secondary, e.primary, e.secondary),
-            check.leave_one_out(e.att, e.left_out, "per 100", half_width=(e.ci[1] - e.ci[0]) / 2),
-            check.completeness(there, "yearly figures of authorities"),
-        )
-
-    def _verdict(self, outcome: PublicOutcome) -> Verdict:
-        e = self.found.estimate(outcome.id)
-        _, noun, good = SPOKEN[outcome.id]
-        made = verdict(
-            value=e.att,
-            low=e.ci[0],
-            high=e.ci[1],
-            mid=outcome.minimum_important_difference,
-            p_primary=e.p_primary,
-            p_secondary=e.p_secondary,
-            outcome=noun,
-            origin="public",
-            checks=self.checks[outcome.id],
-            good=good,
-            subject=SUBJECT,
-        )
-        return made
+        keys = [(o, w) for w in WAVES for o in found.outcomes if found.has(o.id, MAIN, w)]
+        self.checks = {(o.id, w): _checks(found, o, w) for o, w in keys}
+        self.verdicts = {(o.id, w): _verdict(found, o, w, self.checks[o.id, w]) for o, w in keys}
+        self.exhibits = Exhibits(found, self.verdicts, self.checks)
 
     # --- claims ------------------------------------------------------------------------------
 
     def _all_claims(self) -> None:
+        for outcome, wave in self.exhibits.keys:
+            self._claims_of(outcome, wave)
         for outcome in self.found.outcomes:
-            short = SPOKEN[outcome.id][0]
-            e, events = self.found.estimate(outcome.id), self.found.events(outcome.id)
-            judged = self.verdicts[outcome.id]
-            text = judged.sentence
-            self.claim(f"{short}.sentence", text[:1].upper() + text[1:])
-            self.claim(f"{short}.certainty", (judged.certainty or "").capitalize())
-            self.claim(f"{short}.att", e.att, "per 100", ends=e.ci, decimals=1)
-            self.claim(f"{short}.p_primary", e.p_primary, "p", decimals=3)
-            self.claim(f"{short}.p_secondary", e.p_secondary, "p", decimals=3)
-            self.claim(f"{short}.baseline", e.baseline, "per 100", decimals=1)
-            self.claim(f"{short}.mde", e.mde, "per 100", decimals=1)
-            mid = outcome.minimum_important_difference
-            self.claim(f"{short}.mid", mid, "per 100", decimals=1, origin="design")
-            self.claim(f"{short}.pretrend", events.joint_p, "p", decimals=2)
-            self.claim(f"{short}.trend", events.trend, "per 100", ends=events.trend_ci, decimals=1)
-            for variant in ("transition_out", "weighted", "both_waves"):
-                v = self.found.estimate(outcome.id, variant)
-                self.claim(f"{short}.{variant}", v.att, "per 100", ends=v.ci, decimals=1)
-        first = self.found.estimate(self.found.outcomes[0].id)
-        self.claim("pilots", first.pilots, "pilots", origin="programme")
-        self.claim("authorities", max(e.authorities for e in self.found.estimates), "authorities")
-        self.claim("draws", first.draws, origin="design")
-        for name, year in (("first", self.first), ("last", self.last), ("post", self.post)):
-            self.claim(f"year.{name}", str(year), origin="design")
-        self.claim("message", self._message())
-
-    def _message(self) -> str:
-        undecided = [
-            v for v in self.verdicts.values() if v.effect_class in ("cannot tell", "inconclusive")
+            for year in self.exhibits.gap_years:
+                gap = self.exhibits.gap(outcome, year)
+                if gap is not None:
+                    self.claim(f"{outcome.short}.gap_{year}", gap, outcome.unit, decimals=1)
+        for h in self.found.histories:
+            short = self.found.outcome(h.outcome).short
+            unit = self.found.outcome(h.outcome).unit
+            self.claim(f"history.{short}.att", h.att, unit, ends=h.ci, decimals=1)
+            self.claim(f"history.{short}.two_way", h.two_way, unit, decimals=1)
+        later = [
+            100 * sum(w.weight for w in h.weights if w.comparison.startswith("later"))
+            for h in self.found.histories
         ]
-        if len(undecided) == len(self.verdicts):
+        if later:
+            self.claim("history.later_weight", max(later), "%", decimals=1)
+        mains = [e for e in self.found.estimates if e.variant == MAIN]
+        for wave in WAVES:
+            mine = [e for e in mains if e.wave == wave]
+            if mine:
+                name = "pilots" if wave == 2 else f"wave{wave}.pilots"
+                self.claim(name, max(e.pilots for e in mine), "pilots", origin="programme")
+                design = self.found.designs[f"wave{wave}"]
+                for part, key in (("first", "first_year"), ("last", "last_year"),
+                                  ("post", "post_from")):  # fmt: skip
+                    name = f"year.{part}" if wave == 2 else f"wave{wave}.year.{part}"
+                    self.claim(name, str(design[key]), origin="design")
+        self.claim("authorities", max(e.authorities for e in mains), "authorities")
+        self.claim("draws", max(e.draws for e in mains), origin="design")
+        self.claim("draws_variants", min(companion.FEWER, max(e.draws for e in mains)),
+                   origin="design")  # fmt: skip
+        self.claim("tests", len(mains))
+        below = [e for e in mains if max(e.p_primary, e.p_secondary) < check.ALPHA]
+        self.claim("tests_below", len(below))
+        self.claim("tests_by_chance", len(mains) * check.ALPHA, decimals=1)
+        failed = [k for k, c in self.checks.items() if status_of(c, "pre_trends") == "fail"]
+        self.claim("pretrends_failed", len(failed))
+        self.claim("latest", str(max(m.year for m in self.found.means)))
+        self.claim("released", sum(e.source == "released" for e in mains))
+        nfa = next((j for j in self.found.jumps if j.outcome == "no_further_action_percent"), None)
+        if nfa is not None:
+            self.claim("nfa.jump_by", nfa.by, "per 100")
+            self.claim("nfa.jump_largest", nfa.largest, "per 100")
+            for role in ("pilots", "others"):
+                self.claim(f"nfa.jumped_{role}", getattr(nfa, f"{role}_jumped"))
+                self.claim(f"nfa.jumped_{role}_of", getattr(nfa, role))
+        self.claim("message", self._message(2))
+        self.claim("wave1.message", self._message(1))
+
+    def _claims_of(self, outcome: PublicOutcome, wave: int) -> None:
+        start, unit = prefix(outcome, wave), outcome.unit
+        e, events = self.found.estimate(outcome.id, MAIN, wave), self.found.events(outcome.id, wave)
+        judged = self.verdicts[outcome.id, wave]
+        self.claim(f"{start}.sentence", heading(judged.sentence))
+        self.claim(f"{start}.certainty", heading(judged.certainty or ""))
+        self.claim(f"{start}.caution", self._caution(outcome, wave))
+        self.claim(f"{start}.att", e.att, unit, ends=e.ci, decimals=1)
+        self.claim(f"{start}.p_primary", e.p_primary, "p", decimals=3)
+        self.claim(f"{start}.p_secondary", e.p_secondary, "p", decimals=3)
+        self.claim(f"{start}.baseline", e.baseline, unit, decimals=1)
+        self.claim(f"{start}.mde", e.mde, unit, decimals=1)
+        mid = outcome.minimum_important_difference
+        self.claim(f"{start}.mid", mid, unit, decimals=1, origin="design")
+        self.claim(f"{start}.pretrend", events.joint_p, "p", decimals=3)
+        self.claim(f"{start}.trend_p", events.trend_p, "p", decimals=3)
+        self.claim(f"{start}.trend", events.trend, unit, ends=events.trend_ci, decimals=1)
+        for variant in QUOTED:
+            if self.found.has(outcome.id, variant, wave):
+                v = self.found.estimate(outcome.id, variant, wave)
+                self.claim(f"{start}.{variant}", v.att, unit, ends=v.ci, decimals=1)
+
+    def _caution(self, outcome: PublicOutcome, wave: int) -> str:
+        """What the years before allow one to conclude."""
+        status = status_of(self.checks[outcome.id, wave], "pre_trends")
+        if status == "fail":
             return (
-                "They are too imprecise to tell whether the second wave of pilots changed "
-                "re-referral or how cases are closed."
+                "Pilots and other authorities were already moving apart before, so this "
+                "comparison cannot carry a conclusion."
             )
-        decided = [v.sentence for v in self.verdicts.values() if v not in undecided]
-        rest = " On the other figures they are too imprecise to tell." if undecided else ""
-        return " ".join(t[:1].upper() + t[1:] for t in decided) + rest
-
-    # --- tables and figures ------------------------------------------------------------------
-
-    def _safe(self, rows: list[dict[str, Any]], **options: Any) -> SafeTable:
-        return safe_table(
-            rows, source=self.source, origin="public", rules=ALREADY_PUBLISHED, **options
-        )
-
-    def findings(self) -> SafeTable:
-        """One row an outcome."""
-        rows = []
-        for outcome in self.found.outcomes:
-            e, judged = self.found.estimate(outcome.id), self.verdicts[outcome.id]
-            text = judged.sentence
-            rows.append(
-                {
-                    "outcome": outcome.label,
-                    "baseline": e.baseline,
-                    "value": e.att,
-                    "low": e.ci[0],
-                    "high": e.ci[1],
-                    "mid": outcome.minimum_important_difference,
-                    "sure": (judged.certainty or "").capitalize(),
-                    "words": text[:1].upper() + text[1:],
-                }
+        few = len(self.found.events(outcome.id, wave).joint_years) < 2
+        if few:
+            return (
+                "There is one difference between years before to look at, too little to tell "
+                "whether pilots and other authorities were on different paths."
             )
-        return self._safe(
-            rows,
-            columns={
-                "outcome": Column("Figure"),
-                "baseline": Column("Expected without", "", 1),
-                "value": Column("Difference", "", 1, signed=True),
-                "low": Column("95% from", "", 1, signed=True),
-                "high": Column("95% to", "", 1, signed=True),
-                "mid": Column("Smallest important", "", 1),
-                "sure": Column("How sure"),
-                "words": Column("In words"),
-            },
-            estimates=("baseline", "value", "low", "high", "mid"),
-            residual_dof=100,
-            title="What public statistics say about the second wave, per 100 referrals",
-            caption="All figures are per 100 referrals of an authority. 'Expected without' is the "
-            "pilots' mean after the start of the second wave, less the difference.",
-        )
+        if status == "info":
+            return "Pilots and other authorities may have been moving apart before."
+        return "Pilots and other authorities showed no clear sign of moving apart before."
 
-    def counts(self) -> SafeTable:
-        """Authorities and years behind each estimate."""
-        rows = [
-            {
-                "outcome": o.label,
-                "pilots": e.pilots,
-                "others": e.authorities - e.pilots,
-                "years": e.authority_years,
-                "none": e.not_given,
-            }
-            for o in self.found.outcomes
-            for e in [self.found.estimate(o.id)]
+    def _message(self, wave: int) -> str:
+        """A wave in a sentence or a few: what was decided, then the rest."""
+        mine = [v for (_, w), v in self.verdicts.items() if w == wave]
+        undecided = [
+            v
+            for v in mine
+            if v.effect_class in (CANNOT_TELL, INCONCLUSIVE) or v.certainty == "very low"
         ]
-        return self._safe(
-            rows,
-            columns={
-                "outcome": Column("Figure"),
-                "pilots": Column("Pilots"),
-                "others": Column("Other authorities"),
-                "years": Column("Yearly figures"),
-                "none": Column("Not given"),
-            },
-            category_columns=("pilots", "others", "years", "none"),
-            title="Authorities and yearly figures behind each estimate",
-            caption="An authority that was reorganised counts as coded in each year. 'Not given': "
-            "withheld or not returned, so left out.",
+        if len(undecided) == len(mine):
+            return (
+                f"Public statistics are too imprecise to tell whether the {WAVES[wave]} of pilots "
+                "changed any of these figures."
+            )
+        decided = [v.sentence for v in mine if v not in undecided]
+        rest = (
+            " On the other figures, public statistics cannot tell whether it changed anything."
+            if undecided
+            else ""
         )
+        return " ".join(heading(t) for t in decided) + rest
 
-    def estimates(self) -> SafeTable:
-        """Every figure in every variant."""
-        rows = [self._row(o, e) for o in self.found.outcomes for e in self._variants(o)]
-        return self._safe(
-            rows,
-            columns={
-                "outcome": Column("Figure"),
-                "variant": Column("Variant"),
-                "value": Column("Difference", "", 1, signed=True),
-                "low": Column("95% from", "", 1, signed=True),
-                "high": Column("95% to", "", 1, signed=True),
-                "p1": Column("p, WCR-31", "p", 3),
-                "p2": Column("p, RI-t", "p", 3),
-                "crv3": Column("SE, CRV3", "", 2),
-                "crv1": Column("SE, CRV1", "", 2),
-            },
-            estimates=("value", "low", "high", "p1", "p2", "crv3", "crv1"),
-            residual_dof=100,
-            title="Differences between pilots and other authorities, per 100 referrals",
-            caption="Intervals: restricted wild cluster bootstrap with jackknifed scores (WCR-31). "
-            "RI-t: permutation of adoption dates. SE: standard error; CRV1 stands for comparison "
-            f"only. {self.found.ssc[:1].upper()}{self.found.ssc[1:]}.",
-        )
-
-    def _variants(self, outcome: PublicOutcome) -> list[PanelEstimate]:
-        return [e for e in self.found.estimates if e.outcome == outcome.id]
-
-    def _row(self, outcome: PublicOutcome, e: PanelEstimate) -> dict[str, Any]:
-        return {
-            "outcome": outcome.short_label,
-            "variant": self.found.variants[e.variant],
-            "value": e.att,
-            "low": e.ci[0],
-            "high": e.ci[1],
-            "p1": e.p_primary,
-            "p2": e.p_secondary,
-            "crv3": e.se_crv3,
-            "crv1": e.se_crv1,
-        }
-
-    def effect(self) -> SafeFigure:
-        """The three differences."""
-        rows: list[dict[str, Any]] = [
-            {"label": o.label, "value": e.att, "low": e.ci[0], "high": e.ci[1]}
-            for o in self.found.outcomes
-            for e in [self.found.estimate(o.id)]
-        ]
-        crossing = sum(r["low"] < 0 < r["high"] for r in rows)
-        title = (
-            "Every interval takes in both falls and rises"
-            if crossing == len(rows)
-            else "Some intervals leave out zero"
-        )
-        return safe_figure(
-            "estimates",
-            rows,
-            title=title,
-            subtitle="Difference between second-wave pilots and all other authorities, per 100 "
-            f"referrals, with 95% intervals. {self.place}",
-            alt="Three differences with their intervals, one for each public figure. The same "
-            "numbers stand in the table below the chart.",
-            source=self.source,
-            origin="public",
-            rules=ALREADY_PUBLISHED,
-            options=FigureOptions(
-                measure="Difference",
-                unit="per 100",
-                decimals=1,
-                lower="lower in pilots",
-                higher="higher in pilots",
-            ),
-            residual_dof=100,
-        )
-
-    def event_study(self, outcome: PublicOutcome) -> SafeFigure:
-        """Differences by year, against the last year before the second wave."""
-        events = self.found.events(outcome.id)
-        rows: list[dict[str, Any]] = [
-            {"time": y.year, "value": y.att, "low": y.ci[0], "high": y.ci[1]} for y in events.years
-        ]
-        rows.append({"time": events.base, "value": 0.0, "low": None, "high": None})
-        rows.sort(key=lambda r: r["time"])
-        quiet = events.joint_p >= check.PRE_TREND_LEVEL
-        path = "no clear sign of" if quiet else "signs of"
-        return safe_figure(
-            "event_study",
-            rows,
-            title=f"{outcome.short_label}: {path} different paths before the second wave",
-            subtitle=f"Pilots less other authorities, against the year ending March {events.base}, "
-            f"per 100 referrals, with 95% intervals. {self.place}",
-            alt=f"Differences by year for: {outcome.label}. Points before {self.post} should lie "
-            "near zero. The same numbers stand in the table below the chart.",
-            source=self.source,
-            origin="public",
-            rules=ALREADY_PUBLISHED,
-            options=FigureOptions(
-                measure="Difference",
-                unit="per 100",
-                decimals=1,
-                adopted_from=self.post - 0.5,
-                adopted_to=self.post - 0.5,
-                adoption="Second wave",
-                base=float(events.base),
-                time="Year ending 31 March",
-            ),
-            residual_dof=100,
-        )
-
-    def trend(self, outcome: PublicOutcome) -> SafeFigure:
-        """Means of pilots and others by year."""
-        rows = [
-            {
-                "time": m.year,
-                "value": m.mean,
-                "series": "Pilots" if role == "pilots" else "Other authorities",
-                "n": m.authorities,
-            }
-            for role in companion.ROLES
-            for m in self.found.means_of(outcome.id, role)
-        ]
-        return safe_figure(
-            "trend",
-            rows,
-            title=f"{outcome.short_label}, year by year",
-            subtitle=f"{outcome.label}, per 100 referrals, mean of authorities. {self.place}",
-            alt=f"Two lines, pilots and other authorities, for: {outcome.label}. The same numbers "
-            "stand in the table below the chart.",
-            source=self.source,
-            origin="public",
-            rules=ALREADY_PUBLISHED,
-            options=FigureOptions(
-                measure=outcome.short_label,
-                unit="per 100",
-                decimals=1,
-                adopted_from=self.post - 0.5,
-                adopted_to=self.post - 0.5,
-                adoption="Second wave",
-                time="Year ending 31 March",
-            ),
-            statistics={"value": "n"},
-        )
-
-    # --- words -------------------------------------------------------------------------------
-
-    def prose(self) -> dict[str, str]:
-        """Sentences with places for claims."""
-        shorts = [(SPOKEN[o.id][0], o) for o in self.found.outcomes]
-        answers = "<br>".join(
-            f"<strong>{o.short_label}.</strong> {{public.{s}.sentence}} The difference is "
-            f"{{public.{s}.att:full}}."
-            for s, o in shorts
-        )
-        where = (
-            "These numbers were computed from the public files in this build."
-            if self.found.source == "computed"
-            else "The public files are not at hand in this build. These numbers are the results "
-            "this project released, with the version of the files and of the code."
-        )
-        ruled = " ".join(
-            f"{o.short_label}: differences outside {{public.{s}.att:interval}} per 100 are hard to "
-            f"square with the figures; a true difference of {{public.{s}.mde}} would be found four "
-            "times in five."
-            for s, o in shorts
-        )
-        trends = " ".join(
-            f"{o.short_label}: joint test of the years before, p = {{public.{s}.pretrend:value}}; "
-            f"difference in yearly trend {{public.{s}.trend:full}}."
-            for s, o in shorts
-        )
-        return {
-            "answer": answers,
-            "message": "{public.message}",
-            "provenance": where,
-            "published": "The published evaluation followed single children in the pilots it "
-            "analysed. These figures are yearly totals of authorities. They add real evidence; "
-            "they do not repeat the study.",
-            "counted": "The {public.pilots} of the second wave are compared with all other "
-            "authorities, from the year ending March {public.year.first} to {public.year.last}. "
-            "The year ending March {public.year.post} is the first that counts as after.",
-            "estimates": "Each authority counts the same, whatever its size; a variant counts them "
-            "by their referrals. The estimate has an effect for each authority and for each year. "
-            "By that variant, referrals assessed and found not in need changed by "
-            "{public.not_in_need.weighted:full}: the choice of weights matters.",
-            "event_study": "Points before the second wave show whether pilots and others were on "
-            f"different paths already. {trends}",
-            "rule_out": f"{ruled} The smallest differences we call important are smaller than "
-            "that, so these figures alone cannot show that little changed.",
-            "analysts": "Primary: restricted wild cluster bootstrap with jackknifed scores; "
-            "secondary: studentised permutation of adoption dates; {public.draws} draws. "
-            f"{where}",
-        }
+    # --- everything --------------------------------------------------------------------------
 
     def result(self) -> ChapterResult:
         """Everything together."""
         self._all_claims()
-        first = self.found.outcomes[0]
+        lead = self.found.outcomes[0]
+        if self.chosen["outcome"]:
+            lead = self.found.outcome(self.chosen["outcome"])
+        wave = self.chosen["wave"] if (lead.id, self.chosen["wave"]) in self.verdicts else 2
         tagged = tuple(
             CheckResult(
-                f"{SPOKEN[o.id][0]}_{c.id}",
-                f"{o.short_label}: {c.title}",
+                f"{outcome.short}_wave{w}_{c.id}",
+                f"{outcome.short_label}, {WAVES[w]}: {c.title}",
                 c.status,
                 c.sentence,
                 c.figures,
             )
-            for o in self.found.outcomes
-            for c in self.checks[o.id]
+            for outcome, w in self.exhibits.keys
+            for c in self.checks[outcome.id, w]
         )
-        figures: dict[str, SafeFigure] = {"effect": self.effect()}
-        for o in self.found.outcomes:
-            figures[f"event_study_{SPOKEN[o.id][0]}"] = self.event_study(o)
-            figures[f"trend_{SPOKEN[o.id][0]}"] = self.trend(o)
         return ChapterResult(
             name=NAME,
             title=self.spec.title,
             origin="public",
             parameters=dict(self.chosen),
             claims=self.claims,
-            tables={
-                "findings": self.findings(),
-                "counts": self.counts(),
-                "estimates": self.estimates(),
-                "parameters": parameters_table(self.spec, self.chosen, ALREADY_PUBLISHED),
-            },
-            figures=figures,
+            tables=self._tables(),
+            figures=self._figures(),
             checks=tagged,
-            verdict=self.verdicts[first.id],
-            prose=self.prose(),
+            verdict=self.verdicts.get((lead.id, wave)),
+            prose=prose(self.found, self.claims, lead),
             hashes=self.hashes,
             notes={
                 "provenance": self.found.source,
                 "command": self.found.command,
                 "attribution": self.found.attribution,
                 **{f"file {f.name}": f.sha256 for f in self.found.files},
+                **{f"absent {i}": text for i, text in enumerate(self.found.absent)},
             },
         )
+
+    def _tables(self) -> dict[str, SafeTable]:
+        e = self.exhibits
+        made = {
+            "findings": e.findings(),
+            "counts": e.counts(),
+            "estimates": e.estimates(),
+            "sensitivity": e.sensitivity(),
+            "gaps": e.gaps(),
+            "checks": e.checks_matrix(),
+            "ruled_out": e.ruled_out(),
+            "files": e.files(),
+            "parameters": parameters_table(self.spec, self.chosen, ALREADY_PUBLISHED),
+        }
+        if self.found.histories:
+            made["history"] = e.histories()
+        if self.found.jumps:
+            made["jumps"] = e.jumps()
+        for outcome in self.found.outcomes:
+            if any(x.outcome == outcome.id for x in self.found.estimates):
+                made[f"variants_{outcome.short}"] = e.variants(outcome)
+        return made
+
+    def _figures(self) -> dict[str, SafeFigure]:
+        e = self.exhibits
+        made = {"effect": e.effect()}
+        for outcome, wave in e.keys:
+            name = outcome.short
+            if wave == 2:
+                made[f"trend_{name}"] = e.trend(outcome)
+            end = "" if wave == 2 else f"_wave{wave}"
+            made[f"event_study_{name}{end}"] = e.event_study(outcome, wave)
+        return made

@@ -16,6 +16,7 @@ from sos_analysis.chapters.exhibits import DEFINED, Exhibits, interval_of, metho
 from sos_analysis.chapters.fit import OutcomeFit, fit
 from sos_analysis.chapters.ledger import Ledger, parameters_table
 from sos_analysis.chapters.reference import finding_claims
+from sos_analysis.chapters.threats import threat_checks
 from sos_analysis.checks import CheckResult
 from sos_analysis.disclosure import safe_count
 from sos_analysis.estimation.estimate import Estimate
@@ -49,12 +50,17 @@ def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
-    """The chapter of one research question."""
+def compute(
+    spec: ChapterSpec, chosen: Mapping[str, Any], page: type[_Chapter] | None = None
+) -> ChapterResult:
+    """The chapter of one research question; `page` for one with sections of its own."""
     study = load_study(chosen["study"])
     outcome = study.outcome(spec.outcomes[0])
-    fits = {d: fit(study, outcome.name, d, chosen) for d in DEFINITIONS}
-    return _Chapter(spec, chosen, study, outcome, fits).result()
+    fits = {
+        d: fit(study, outcome.name, d, chosen, with_threats=d == chosen["definition"])
+        for d in DEFINITIONS
+    }
+    return (page or _Chapter)(spec, chosen, study, outcome, fits).result()
 
 
 class _Chapter(Exhibits):
@@ -142,6 +148,14 @@ class _Chapter(Exhibits):
             )
         if math.isfinite(e.p_primary) and math.isfinite(e.p_secondary):
             made.append(check.agreement(e.p_primary, e.p_secondary, e.primary, e.secondary))
+        if self.lead.threats is not None:
+            made += threat_checks(
+                self.lead.threats,
+                e,
+                scale=self.outcome.scale,
+                unit=self.unit,
+                decimals=self.decimals,
+            )
         if self.lead.sample.cem:
             made.append(check.balance(self.lead.sample.l1_before, self.lead.sample.l1_after))
         if self.outcome.group == "referrals":
@@ -234,7 +248,7 @@ class _Chapter(Exhibits):
                 "Read the chart from left to right. Points before embedding should lie near zero, "
                 "or the two groups were on different paths already. Points after it show the "
                 f"effect year by year. Joint test of the points before embedding: "
-                f"{{{self._pre_claim()}}}."
+                f"{{{self._pre_claim()}}}.{self._missed()}"
             ),
             "rule_out": self._rule_out(found, e),
             "analysts": (
@@ -250,6 +264,20 @@ class _Chapter(Exhibits):
         else:
             text = "not possible, too few years before embedding"
         return self.claim("pretrend", text, source="sos_analysis.estimation.event_study")
+
+    def _missed(self) -> str:
+        """The power of that test, in words."""
+        found = self.lead.threats.trends if self.lead.threats else None
+        if found is None:
+            return ""
+        name = self.claim(
+            "missed_drift",
+            self.shown(abs(found.missed)),
+            self.unit,
+            decimals=self.decimals,
+            source="sos_analysis.estimation.sensitivity.slope_for_power",
+        )
+        return f" A steady drift of {{{name}}} a year would be missed half the time."
 
     def _published(self) -> str:
         found = published()

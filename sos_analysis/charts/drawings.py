@@ -351,6 +351,8 @@ def _plane(
         # The title of the value axis lies above it: nobody need turn their head.
         c.text(4, key_height(key, size) + size.font + k * size.line, line, size.font - 1,
                colour=colour("muted"))  # fmt: skip
+    if o.shaded_from is not None and o.shaded_to is not None:
+        c.rect(x(o.shaded_from), top, x(o.shaded_to) - x(o.shaded_from), height, colour("band"))
     if o.adopted_from is not None:
         start, stop = o.adopted_from, o.adopted_to if o.adopted_to is not None else o.adopted_from
         if stop > start:
@@ -388,10 +390,11 @@ def _times(figure: SafeFigure) -> list[str]:
 
 
 def _adoption_key(o: FigureOptions) -> Key:
+    shaded: Key = [("band", o.shaded, 0)] if o.shaded else []
     if o.adopted_from is None:
-        return []
+        return shaded
     band = o.adopted_to is not None and o.adopted_to > o.adopted_from
-    return [("adopt" if band else "rule", o.adoption or "Adoption", 0)]
+    return [("adopt" if band else "rule", o.adoption or "Adoption", 0), *shaded]
 
 
 def _event_study(figure: SafeFigure, size: Size) -> Canvas:

@@ -281,28 +281,35 @@ def _estimates(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]
 
 def _adoption(figure: SafeFigure) -> list[dict[str, Any]]:
     o = figure.options
+    shaded = []
+    if o.shaded_from is not None and o.shaded_to is not None:
+        shaded = [_band("x", o.shaded_from, o.shaded_to, _c("band"))]
     if o.adopted_from is None:
-        return []
+        return shaded
     if o.adopted_to is not None and o.adopted_to > o.adopted_from:
-        return [_band("x", o.adopted_from, o.adopted_to, _c("adopt"))]
-    return [_rule("x", o.adopted_from, "dash")]
+        return [*shaded, _band("x", o.adopted_from, o.adopted_to, _c("adopt"))]
+    return [*shaded, _rule("x", o.adopted_from, "dash")]
 
 
 def _adoption_note(figure: SafeFigure) -> list[dict[str, Any]]:
     o = figure.options
-    if o.adopted_from is None:
-        return []
-    end = o.adopted_to if o.adopted_to is not None else o.adopted_from
+    told = []
+    if o.adopted_from is not None:
+        end = o.adopted_to if o.adopted_to is not None else o.adopted_from
+        told.append((o.adoption or "Adoption", (o.adopted_from + end) / 2))
+    if o.shaded_from is not None and o.shaded_to is not None and o.shaded:
+        told.append((o.shaded, (o.shaded_from + o.shaded_to) / 2))
     return [
         {
-            "text": _lines(o.adoption or "Adoption", 200),
-            "x": (o.adopted_from + end) / 2,
+            "text": _lines(words, 200),
+            "x": place,
             "y": 1,
             "yref": "paper",
             "yanchor": "bottom",
             "showarrow": False,
             "font": {"color": _c("ink"), "size": 13},
         }
+        for words, place in told
     ]
 
 

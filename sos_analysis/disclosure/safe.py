@@ -209,6 +209,10 @@ class FigureOptions:
         Reference period of an event study.
     time : str
         Title of the time axis.
+    shaded_from, shaded_to : float or None
+        Ends of a shaded stretch of the time axis that is not like the rest.
+    shaded : str
+        Its label.
     """
 
     measure: str
@@ -222,11 +226,16 @@ class FigureOptions:
     adoption: str = ""
     base: float | None = None
     time: str = ""
+    shaded_from: float | None = None
+    shaded_to: float | None = None
+    shaded: str = ""
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            words = item.name in ("measure", "unit", "lower", "higher", "adoption", "time")
+            words = item.name in (
+                *("measure", "unit", "lower", "higher", "adoption", "time", "shaded"),
+            )
             allowed = isinstance(value, str) if words else value is None or finite(value)
             if not allowed:
                 kind = "text" if words else "a number"

@@ -308,13 +308,20 @@ def slot_inversion(
     seed: int,
     studentise: Studentise = "crv3",
     strata: Mapping[str, object] | None = None,
+    x: Floats | None = None,
 ) -> Inversion:
-    """The slot permutation of the effect of treated x post at every hypothesised value.
+    """The slot permutation of one effect at every hypothesised value.
 
     With `studentise` "none" the coefficient itself is compared: RI-beta, a test of the sharp
     hypothesis that takes all clusters' errors as alike.
+
+    Parameters
+    ----------
+    x : array, M x q, optional
+        Regressors of slot-period rows, the one whose effect is tested first; treated x post by
+        default. `design.exposure` must then be what a unit of that effect adds to each series.
     """
-    maps = _maps(design, (design.treated * design.post)[:, None], studentise, 1)
+    maps = _maps(design, (design.treated * design.post)[:, None] if x is None else x, studentise, 1)
     fillings, exact = arrangements(strata_codes(strata, design.las), draws, seed)
     together = np.concatenate(
         [_over_roles(design, maps, design.y), _over_roles(design, maps, design.exposure)], axis=2

@@ -97,11 +97,11 @@ class _Plan:
         """Hashes of all files in folders, named from the root."""
         found = {}
         for folder in folders:
+            inside = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
             if folder.is_file():
-                found[folder.relative_to(ROOT).as_posix()] = self.run.hashes.of(folder)
+                found[inside.as_posix()] = self.run.hashes.of(folder)
                 continue
             for name, value in self.run.hashes.of_tree(folder).items():
-                inside = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
                 found[f"{inside.as_posix()}/{name}"] = value
         return found
 
@@ -245,6 +245,7 @@ class _Plan:
                 "code": code_hash("chapters"),
                 "parameters": json.dumps(parameters, sort_keys=True),
                 **self._files(DATA / "published", DATA / "programme", DATA / "released"),
+                **self._files(DATA / "specifications"),
                 **versions(*_ESTIMATION, *_ENGINE),
             }
             if cells:

@@ -57,7 +57,8 @@ class Returns:
         `birth_month` (its 15th), `sex`, `ethnicity`, `disabled`, `low_income`, `uasc`, `in_need`
         (derived mark of the source; empty if it has none).
     assessments : `start_date`, `end_date`.
-    section47 : `referral_date`, `s47_date`, `icpc_date`.
+    section47 : `referral_date`, `s47_date`, `icpc_date`, and `not_required` (no conference needed)
+        where the source states it.
     disabilities : a row each child and disability.
     care : `rne`, `episode_start`, `episode_end`, `legal_status`, `placement`, `need`,
         `end_reason`, `stated_start` (of the period, if the source states it), `birth_month`,
@@ -102,7 +103,7 @@ def assemble(
     drop(votes)
     tables["referrals"] = keep(_referrals(cin, s47))
     tables["assessments"] = keep(_assessments(_known(returns.assessments)))
-    tables["s47_icpc"] = keep(s47.select(*KEY, "s47_date", "icpc_date").distinct())
+    tables["s47_icpc"] = keep(_enquiries(s47))
     tables["conferences"] = keep(_conferences(cin, s47))
     tables["cpp"] = keep(_plans(cin))
     tables["episodes"] = keep(_episodes(care))
@@ -268,6 +269,14 @@ def _number(column: Any, codes: Sequence[str]) -> Any:
 def _assessments(rows: ibis.Table) -> ibis.Table:
     rows = rows.filter(rows.start_date.notnull())
     return rows.group_by(*KEY, "start_date").agg(end_date=rows.end_date.max())
+
+
+def _enquiries(s47: ibis.Table) -> ibis.Table:
+    import ibis
+
+    if "not_required" not in s47.columns:
+        s47 = s47.mutate(not_required=ibis.null("boolean"))
+    return s47.select(*KEY, "s47_date", "icpc_date", "not_required").distinct()
 
 
 def _conferences(cin: ibis.Table, s47: ibis.Table) -> ibis.Table:

@@ -329,7 +329,7 @@ def _assessment_rows(rows: ibis.Table) -> ibis.Table:
 
 
 def _section47_rows(rows: ibis.Table) -> ibis.Table:
-    return rows.select("la", "child_id", "referral_date", "s47_date", "icpc_date")
+    return rows.select("la", "child_id", "referral_date", "s47_date", "icpc_date", "not_required")
 
 
 def _disability_rows(rows: ibis.Table) -> ibis.Table:

@@ -99,6 +99,7 @@ SECTION47 = Family(
         "referral_date": _may("CIN_ReferralDate", "date"),
         "s47_date": _must("S47ActualStartDate", "date"),
         "icpc_date": _must("DateOfInitialCPC", "date"),
+        "not_required": _may("ICPCnotRequired", "flag"),
     },
 )
 DISABILITIES = Family(

@@ -226,13 +226,13 @@ def _write_all(
     """Write every table; rows by table."""
     rows = dict.fromkeys([*YEARLY, "cla_episodes", "authorities", "la_years", "referrals"], 0)
     study = source.study
-    with ExitStack() as stack:
-        writers = _Writers(folder, stack)
+    # One hand writes an authority while the next is drawn; the order of rows stays the same. It
+    # puts down its pen before the files are closed, whatever happens.
+    with ExitStack() as files, ThreadPoolExecutor(max_workers=1) as hand:
+        writers = _Writers(folder, files)
         names = context.authorities(study, chosen)
         rows["authorities"] = len(names)
         writers.put("authorities.parquet", names)
-        # One hand writes an authority while the next is drawn; the order of rows stays the same.
-        hand = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         writing: list[Future[None]] = []
         for done, la in enumerate(chosen, start=1):
             made: list[tuple[str, pa.Table]] = []

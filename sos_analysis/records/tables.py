@@ -99,7 +99,12 @@ CANONICAL: Mapping[str, Mapping[str, Column]] = {
         "last_return": _WHOLE,
     },
     "assessments": {**_CHILD, "start_date": _DAY, "end_date": _DAY_OR_NONE},
-    "s47_icpc": {**_CHILD, "s47_date": _DAY_OR_NONE, "icpc_date": _DAY_OR_NONE},
+    "s47_icpc": {
+        **_CHILD,
+        "s47_date": _DAY_OR_NONE,
+        "icpc_date": _DAY_OR_NONE,
+        "not_required": _FLAG_OR_NONE,  # marked as needing no conference
+    },
     # Every day of a conference, by where it is recorded: 's47' or 'cin'.
     "conferences": {
         **_CHILD,

@@ -32,6 +32,7 @@ from sos_analysis.study.types import (
     RATINGS,
     Authority,
     ByDelivery,
+    CompletenessRules,
     Contamination,
     DisclosureRules,
     Group,
@@ -62,6 +63,7 @@ __all__ = [
     "RATINGS",
     "Authority",
     "ByDelivery",
+    "CompletenessRules",
     "Contamination",
     "DisclosureRules",
     "Group",
@@ -135,6 +137,7 @@ def study_from(content: Mapping[str, Any], path: Path) -> Study:
         pilots=pilots,
         authorities=authorities,
         outcomes=outcomes,
+        completeness=_completeness(top.section("completeness", _KEYS["completeness"])),
         disclosure=_disclosure(top.section("disclosure", _KEYS["disclosure"])),
         inference=_inference(top.section("inference", _KEYS["inference"])),
         truth=truth,
@@ -157,6 +160,7 @@ _KEYS: Mapping[str, Sequence[str]] = {
     ),
     "authorities": ("code", "name", "ofsted", "practice_model"),
     "outcomes": tuple(f for f in Outcome.__dataclass_fields__),
+    "completeness": tuple(CompletenessRules.__dataclass_fields__),
     "disclosure": tuple(DisclosureRules.__dataclass_fields__),
     "inference": tuple(InferenceRules.__dataclass_fields__),
     "truth": tuple(Truth.__dataclass_fields__),
@@ -294,6 +298,16 @@ def _option(s: Section, key: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         s.refuse(key, value, expected)
     return int(value)
+
+
+def _completeness(s: Section) -> CompletenessRules:
+    return CompletenessRules(
+        enquiries_answered=s.number("enquiries_answered", 0, 1),
+        recorded_in_section47=s.number("recorded_in_section47", 0, 1),
+        own_rate=s.number("own_rate", 0, 1),
+        fewest=s.whole("fewest", 1, 10_000),
+        reason=s.text("reason"),
+    )
 
 
 def _disclosure(s: Section) -> DisclosureRules:

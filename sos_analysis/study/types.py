@@ -141,6 +141,25 @@ class Group:
 
 
 @dataclass(frozen=True)
+class CompletenessRules:
+    """When an authority's return of conferences for a year is complete enough, set in advance.
+
+    ``enquiries_answered`` is the smallest share of section 47 enquiries with a conference or
+    marked as needing none; ``recorded_in_section47`` the smallest share of conferences dated in
+    that module; ``own_rate`` the smallest ratio of conferences per referral (or of enquiries,
+    where they say what came of them) to what the authority's other years, and the movement of all
+    authorities, lead to expect. 0 leaves a rule out. A rule with fewer than ``fewest`` cases
+    behind it is not judged.
+    """
+
+    enquiries_answered: float
+    recorded_in_section47: float
+    own_rate: float
+    fewest: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class DisclosureRules:
     """Smallest count that may be shown, rounding base, fewest authorities behind a cell."""
 
@@ -279,6 +298,7 @@ class Study:
     pilots: tuple[Pilot, ...]
     authorities: tuple[Authority, ...]
     outcomes: tuple[Outcome, ...]
+    completeness: CompletenessRules
     disclosure: DisclosureRules
     inference: InferenceRules
     truth: Truth | None

@@ -1,0 +1,137 @@
+"""Figures of the chapter on public statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sos_analysis import companion
+from sos_analysis.chapters.public_tables import DOF, SOURCE, WAVES, Tables, heading, status_of
+from sos_analysis.disclosure import ALREADY_PUBLISHED, FigureOptions, SafeFigure, safe_figure
+from sos_analysis.records.public import PublicOutcome
+
+#: The years ending March 2021 and 2022 were unlike others (ours): shaded in charts.
+PANDEMIC = (2020.5, 2022.5)
+
+
+class Exhibits(Tables):
+    """Tables, and figures drawn from the same results."""
+
+    def effect(self) -> SafeFigure:
+        """All differences on one scale: multiples of the smallest important difference."""
+        rows: list[dict[str, Any]] = []
+        for o, wave in sorted(self.keys, key=lambda k: self.found.outcomes.index(k[0])):
+            e, mid = self.main(o, wave), o.minimum_important_difference
+            rows.append(
+                {
+                    "label": o.short_label,
+                    "value": e.att / mid,
+                    "low": e.ci[0] / mid,
+                    "high": e.ci[1] / mid,
+                    "series": heading(WAVES[wave]),
+                }
+            )
+        crossing = sum(r["low"] < 0 < r["high"] for r in rows)
+        title = (
+            "Every interval takes in both falls and rises"
+            if crossing == len(rows)
+            else "Most intervals take in both falls and rises"
+            if crossing > len(rows) / 2
+            else "Some intervals take in both falls and rises"
+        )
+        return safe_figure(
+            "estimates",
+            rows,
+            title=title,
+            subtitle="Difference between pilots and all other authorities in multiples of the "
+            "smallest difference we call important, with 95% intervals. England",
+            alt="Differences with their intervals, one for each public figure and wave. The same "
+            "numbers stand in the table below the chart.",
+            source=SOURCE,
+            origin="public",
+            rules=ALREADY_PUBLISHED,
+            options=FigureOptions(
+                measure="Difference",
+                unit="times the smallest important",
+                decimals=1,
+                mid=1.0,
+                lower="lower in pilots",
+                higher="higher in pilots",
+            ),
+            residual_dof=DOF,
+        )
+
+    def event_study(self, outcome: PublicOutcome, wave: int) -> SafeFigure:
+        """Differences by year, against the last year before the wave."""
+        events = self.found.events(outcome.id, wave)
+        rows: list[dict[str, Any]] = [
+            {"time": y.year, "value": y.att, "low": y.ci[0], "high": y.ci[1]} for y in events.years
+        ]
+        rows.append({"time": events.base, "value": 0.0, "low": None, "high": None})
+        rows.sort(key=lambda r: r["time"])
+        status = status_of(self.checks[outcome.id, wave], "pre_trends")
+        path = {"fail": "different paths", "info": "perhaps different paths"}.get(
+            status, "no clear sign of different paths"
+        )
+        name = WAVES[wave]
+        return safe_figure(
+            "event_study",
+            rows,
+            title=f"{outcome.short_label}: {path} before the {name}",
+            subtitle=f"Pilots less other authorities, against the year ending March {events.base}, "
+            f"{outcome.unit} {outcome.of}, with 95% intervals. England",
+            alt=f"Differences by year for: {outcome.label}. Points before the {name} should lie "
+            "near zero. The same numbers stand in the table below the chart.",
+            source=SOURCE,
+            origin="public",
+            rules=ALREADY_PUBLISHED,
+            options=FigureOptions(
+                measure="Difference",
+                unit=outcome.unit,
+                decimals=1,
+                adopted_from=events.base + 0.5,
+                adopted_to=events.base + 0.5,
+                adoption=heading(name),
+                base=float(events.base),
+                time="Year ending 31 March",
+            ),
+            residual_dof=DOF,
+        )
+
+    def trend(self, outcome: PublicOutcome) -> SafeFigure:
+        """Means of second-wave pilots and others by year, to the latest."""
+        rows = [
+            {
+                "time": m.year,
+                "value": m.mean,
+                "series": "Pilots" if role == "pilots" else "Other authorities",
+                "n": m.authorities,
+            }
+            for role in companion.ROLES
+            for m in self.found.means_of(outcome.id, role)
+        ]
+        last = float(max(m.year for m in self.found.means_of(outcome.id, "pilots")))
+        shaded = last > PANDEMIC[0]
+        return safe_figure(
+            "trend",
+            rows,
+            title=f"{outcome.short_label}, year by year",
+            subtitle=f"{outcome.label}, {outcome.unit} {outcome.of}, mean of authorities. England",
+            alt=f"Two lines, second-wave pilots and other authorities, for: {outcome.label}. The "
+            "same numbers stand in the table below the chart.",
+            source=SOURCE,
+            origin="public",
+            rules=ALREADY_PUBLISHED,
+            options=FigureOptions(
+                measure=outcome.short_label,
+                unit=outcome.unit,
+                decimals=1,
+                adopted_from=self.found.events(outcome.id).base + 0.5,
+                adopted_to=self.found.events(outcome.id).base + 0.5,
+                adoption="Second wave",
+                time="Year ending 31 March",
+                shaded_from=PANDEMIC[0] if shaded else None,
+                shaded_to=min(PANDEMIC[1], last + 0.25) if shaded else None,
+                shaded="Pandemic" if shaded else "",
+            ),
+            statistics={"value": "n"},
+        )

@@ -1,0 +1,325 @@
+"""Every variant of a matched design as slot rows: who fills which place, with what weight.
+
+A layout holds, for one definition of an outcome, the sums of every authority in every place
+(matched group x event time x fiscal year, the embedding period as a time of its own) and the cells
+of each group. A variant picks comparators, period and embedding rule, weighs the cases anew and
+adds the weights up by slot and place. The layout is made once; a variant takes milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sos_analysis.cells import DONUT, POST, Cells, clock_of, placement
+from sos_analysis.comparison.matching import Array, cem_weights, fold, strata
+from sos_analysis.comparison.slots import adjustment
+from sos_analysis.errors import RecordsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sos_analysis.study import Group, Study
+
+#: Event time of the embedding period, beyond any year after it.
+EMBEDDING = 1000
+
+
+@dataclass(frozen=True)
+class LayoutRows:
+    """Cells of each group; `phase` 2 is the embedding period, `place` a column of the layout."""
+
+    cell: Array
+    group: Array
+    la: Array
+    treated: Array
+    phase: Array
+    time: Array
+    year: Array
+    place: Array
+    n: Array
+    stratum: Array
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One definition of an outcome, ready for every variant.
+
+    L authorities, S places.
+
+    Attributes
+    ----------
+    las : authorities, sorted. groups : matched groups.
+    place_group, place_time, place_year : (S).
+    n : (L, S) events. y : name -> (L, S) sum of the outcome, as it is ('none') or less x'gamma of
+        the child ('child').
+    rows : cells of the groups' own authorities.
+    """
+
+    las: tuple[str, ...]
+    groups: tuple[Group, ...]
+    place_group: NDArray[np.int64]
+    place_time: NDArray[np.int64]
+    place_year: NDArray[np.int64]
+    n: NDArray[np.float64]
+    y: Mapping[str, NDArray[np.float64]]
+    rows: LayoutRows
+
+
+@dataclass(frozen=True)
+class SlotRows:
+    """Rows of one variant (M): role (authority), place, slot, group x time, year, exposure, weight.
+
+    `weight` is the sum of the weights of the slot's cases in that place.
+    """
+
+    role: NDArray[np.int64]
+    place: NDArray[np.int64]
+    slot: NDArray[np.int64]
+    block: NDArray[np.int64]
+    year: NDArray[np.int64]
+    treated: NDArray[np.float64]
+    post: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    groups: int
+
+
+def layout(
+    cells: Cells,
+    study: Study,
+    outcome: str,
+    las: Sequence[str],
+    *,
+    adjust: Sequence[str],
+) -> Layout:
+    """Lay one definition's cells out over the places of all its matched groups.
+
+    Parameters
+    ----------
+    las : authorities that take part; each must have events.
+    adjust : covariates of the child whose linear part is taken off the outcome.
+
+    Raises
+    ------
+    RecordsError : an authority of `las` has no events.
+    """
+    las = tuple(sorted(las))
+    code = pd.Categorical(cells.frame["la"]).set_categories(list(las)).codes
+    frame = cells.frame[code >= 0]
+    la = code[code >= 0].astype(np.int64)
+    empty = [name for i, name in enumerate(las) if not (la == i).any()]
+    if empty:
+        raise RecordsError(
+            f"outcome {outcome!r}: authority {empty[0]} has no events; leave it out of the "
+            "specification curve"
+        )
+    first, last = frame["first"].to_numpy(), frame["last"].to_numpy()
+    n, y = frame["n"].to_numpy(np.int64), frame["y_sum"].to_numpy(float)
+    year = cells.intervals["year"].to_numpy()[first].astype(np.int64)
+    child, _ = adjustment(frame, adjust, fold([la, year])[1], n, y)
+    sums = {"none": y, "child": y - n * child}
+
+    groups = tuple(
+        g
+        for g in study.groups(outcome)
+        if g.pilot in las and any(name in las for name in g.comparators)
+    )
+    group, time, phase = _times(cells, study, outcome, groups, first, last)
+    inside = phase != DONUT
+    row = np.broadcast_to(np.arange(len(la)), inside.shape)[inside]
+    at, number = fold([group[inside], time[inside], year[row]])
+    place = np.full(inside.shape, -1, dtype=np.int64)
+    place[inside] = number
+    size = len(las) * len(at)
+    cube: dict[str, Array] = {
+        name: np.bincount(la[row] * len(at) + number, weights=values[row], minlength=size).reshape(
+            len(las), -1
+        )
+        for name, values in {"n": n, **sums}.items()
+    }
+    return Layout(
+        las=las,
+        groups=groups,
+        place_group=group[inside][at],
+        place_time=time[inside][at],
+        place_year=year[row][at],
+        n=cube.pop("n"),
+        y=cube,
+        rows=_member_rows(
+            groups, las, la, n, strata(frame, study.outcome(outcome).covariates), year,
+            place, time, phase,
+        ),
+    )  # fmt: skip
+
+
+def _times(
+    cells: Cells, study: Study, outcome: str, groups: tuple[Group, ...], first: Array, last: Array
+) -> tuple[Array, Array, Array]:
+    """Group, event time and phase (2: embedding) of every cell in every group: groups x cells."""
+    clock = clock_of(study.outcome(outcome))
+    opens = cells.intervals["first_day"].to_numpy()
+    times, phases = [], []
+    for g in groups:
+        phase, time = placement(cells.intervals, g, clock).of(first, last)
+        since = ((opens >= g.start) & (opens <= g.end))[first]
+        embedding = (phase == DONUT) & since
+        phases.append(np.where(embedding, 2, phase))
+        times.append(np.where(embedding, EMBEDDING, time))
+    time, phase = np.stack(times).astype(np.int64), np.stack(phases).astype(np.int64)
+    return np.broadcast_to(np.arange(len(groups))[:, None], time.shape), time, phase
+
+
+def _member_rows(
+    groups: tuple[Group, ...], las: tuple[str, ...], la: Array, n: Array, stratum: Array,
+    year: Array, place: Array, time: Array, phase: Array,
+) -> LayoutRows:  # fmt: skip
+    """Cells of the groups' own authorities; cells that no variant can tell apart are put together.
+
+    Which groups keep a case decides how its weight is shared, so cells stay apart unless they lie
+    in the same place of each group that their authority belongs to.
+    """
+    member = np.array(
+        [[name in (g.pilot, *g.comparators) for name in las] for g in groups], dtype=bool
+    )
+    own = np.where(member[:, la], place, -1)
+    at, number = fold([la, stratum, *own])
+    count = np.bincount(number, weights=n)
+    group, cell = np.nonzero(own[:, at] >= 0)
+    pilot = np.array([las.index(g.pilot) for g in groups])
+    here = at[cell]
+    return LayoutRows(
+        cell=cell,
+        group=group,
+        la=la[here],
+        treated=(la[here] == pilot[group]).astype(np.int64),
+        phase=phase[group, here],
+        time=time[group, here],
+        year=year[here],
+        place=place[group, here],
+        n=count[cell],
+        stratum=stratum[here],
+    )
+
+
+def variant(
+    made: Layout,
+    study: Study,
+    *,
+    comparators: str,
+    embedding: str,
+    period: str,
+    weights: str,
+    first_year: int,
+    years_before: int,
+    fewest_groups: int = 1,
+) -> SlotRows:
+    """Slot rows of one variant; groups with an empty part (role x phase) are left out.
+
+    Raises
+    ------
+    RecordsError : fewer matched groups than `fewest_groups` are left.
+    """
+    rows = made.rows
+    active = _chosen(made, study, comparators)[rows.group, rows.la] & (rows.n > 0)
+    if embedding == "widened":
+        active &= rows.time != -1  # the year in which what was to come may have shown already
+    if embedding != "counted":
+        active &= rows.phase != 2
+    if period == "recent":
+        active &= rows.year >= first_year
+    if period == "close":
+        reach = years_before + (embedding == "widened")
+        active &= (rows.phase != 0) | (rows.time >= -reach)
+    post = (rows.phase >= POST).astype(np.int64)
+    active &= _filled(made, rows, post, rows.n * active)
+    count = np.where(active, rows.n, 0.0)
+    if weights == "matched":
+        matched = cem_weights(rows.group * 2 + post, rows.stratum, rows.treated, count)
+        matched = np.where(_filled(made, rows, post, count * (matched > 0)), matched, 0.0)
+    else:
+        matched = np.where(active, 1.0, 0.0)
+    kept = (matched > 0) & (count > 0)
+    left = len(np.unique(rows.group[kept]))
+    if left < max(fewest_groups, 1):
+        raise RecordsError(
+            f"{left} matched groups have cases in all four parts; at least {fewest_groups} needed"
+        )
+    if weights == "authorities":
+        part = (rows.group * len(made.las) + rows.la) * 2 + post
+        weight = 1.0 / np.maximum(np.bincount(part, weights=count)[part], 1.0)
+    else:
+        copies = np.bincount(rows.cell[kept], minlength=int(rows.cell.max()) + 1)
+        weight = matched / np.maximum(copies[rows.cell], 1)
+    at, number = fold([rows.group[kept], rows.la[kept], rows.place[kept]])
+    mass: Array = np.bincount(number, weights=(count * weight)[kept])
+    at = np.flatnonzero(kept)[at]
+    return SlotRows(
+        role=rows.la[at].astype(np.int64),
+        place=rows.place[at],
+        slot=fold([rows.group[at], rows.la[at]])[1].astype(np.int64),
+        block=fold([rows.group[at], rows.time[at]])[1].astype(np.int64),
+        year=rows.year[at].astype(np.int64),
+        treated=rows.treated[at].astype(float),
+        post=post[at].astype(float),
+        weight=mass,
+        groups=left,
+    )
+
+
+def _chosen(made: Layout, study: Study, comparators: str) -> NDArray[np.bool_]:
+    """(groups, authorities) that take part."""
+    same = {a.code for a in study.authorities if a.practice_model == "same"}
+    out = np.zeros((len(made.groups), len(made.las)), dtype=bool)
+    for i, group in enumerate(made.groups):
+        others = [name for name in group.comparators if name in made.las]
+        if comparators == "first":
+            others = others[:1]
+        elif comparators == "other_models":
+            others = [name for name in others if name not in same]
+        for name in (group.pilot, *others):
+            out[i, made.las.index(name)] = True
+    return out
+
+
+def _filled(made: Layout, rows: LayoutRows, post: Array, n: Array) -> NDArray[np.bool_]:
+    """Rows of groups with cases in all four parts."""
+    part = rows.group * 4 + rows.treated * 2 + post
+    total = np.bincount(part, weights=n, minlength=4 * len(made.groups)).reshape(-1, 4)
+    ok: Array = (total > 0).all(axis=1)
+    return np.asarray(ok[rows.group])
+
+
+def merged(cells: Cells, study: Study, outcome: str) -> Cells:
+    """Cells of the matched sample alone, those put together that its groups cannot tell apart.
+
+    A third of the rows. `matched` gives the same sample from them; `series` does not, because it
+    places authorities in groups that are not their own.
+    """
+    groups = study.groups(outcome)
+    frame = cells.frame
+    la = pd.Categorical(frame["la"])
+    first, last = frame["first"].to_numpy(), frame["last"].to_numpy()
+    _, time, phase = _times(cells, study, outcome, groups, first, last)
+    member = np.array(
+        [[name in (g.pilot, *g.comparators) for name in la.categories] for g in groups], dtype=bool
+    )[:, la.codes]
+    inside = (member & (phase >= 0) & (phase != 2)).any(axis=0)
+    # Phase and time in one number; nothing where the authority is not of the group.
+    place = np.where(member, phase * 4 * EMBEDDING + time, -8 * EMBEDDING)[:, inside]
+    kept = frame[inside]
+    year = cells.intervals["year"].to_numpy()[first[inside]]
+    at, number = fold(
+        [la.codes[inside], year, strata(kept, cells.covariates), *place.astype(np.int64)]
+    )
+    sums = {
+        name: np.bincount(number, weights=kept[name]).astype(np.int64)
+        for name in ("n", "y_sum", "y_sq")
+    }
+    children = np.zeros(len(at), dtype=np.int64)
+    np.maximum.at(children, number, kept["children"].to_numpy(np.int64))
+    made = kept.iloc[at].assign(**sums, children=children).reset_index(drop=True)
+    return Cells(made, cells.intervals, cells.margins, cells.covariates, cells.meta)

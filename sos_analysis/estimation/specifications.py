@@ -1,0 +1,323 @@
+"""The specification curve: every declared way to run an analysis, and one test of all of them.
+
+Each specification is weighted least squares on slot-place means with fixed weights, so its
+estimate and cluster influences are linear in the series that fill the slots. One permutation of
+clusters over roles is applied to every specification at once: what is compared is the whole curve
+(Simonsohn, Simmons and Nelson 2020, with the slot permutation in place of shuffled rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frames import COLLINEAR, Floats, FrameError, Ints
+from .inversion import TIE
+from .permutation import arrangements
+
+Effects = Literal["none", "cluster", "slot"]
+#: Level at which a specification counts as telling a difference.
+ALPHA = 0.05
+
+
+class Rows(Protocol):
+    """Slot rows of one design (M): what `comparison.variants.variant` gives."""
+
+    @property
+    def role(self) -> Ints: ...
+    @property
+    def place(self) -> Ints: ...
+    @property
+    def slot(self) -> Ints: ...
+    @property
+    def block(self) -> Ints: ...
+    @property
+    def year(self) -> Ints: ...
+    @property
+    def treated(self) -> Floats: ...
+    @property
+    def post(self) -> Floats: ...
+    @property
+    def weight(self) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Linear maps from the outcomes of M rows: the estimate, then each role's influence.
+
+    `roles` (R) are the clusters seen; `maps` is (1 + R) x M.
+    """
+
+    roles: Ints
+    maps: Floats
+
+
+def effect_maps(rows: Rows, effects: Effects, extra: Floats | None = None) -> Maps:
+    """The effect of treated x post as a linear map, with the CRV1 influence of every role.
+
+    Effects: 'none' is constant, treated, post and year; 'cluster' is role, post and year; 'slot'
+    is slot and group x time.
+
+    Parameters
+    ----------
+    extra : array, M x q, optional
+        Further regressors. Like weights and dates they stay with the role when series move.
+
+    Raises
+    ------
+    FrameError
+        The effect is not identified beside the fixed effects.
+    """
+    x = rows.treated * rows.post
+    root = np.sqrt(rows.weight)
+    if effects == "slot":
+        design = np.hstack([_indicators(rows.slot), _indicators(rows.block)])
+    elif effects == "cluster":
+        design = np.hstack([_indicators(rows.role), rows.post[:, None], _indicators(rows.year)])
+    elif effects == "none":
+        design = np.hstack([rows.treated[:, None], rows.post[:, None], _indicators(rows.year)])
+    else:
+        raise FrameError(f"effects must be 'none', 'cluster' or 'slot', not {effects!r}")
+    if extra is not None:
+        design = np.hstack([design, extra])
+    basis = _basis(design * root[:, None])
+    raw = x * root
+    residual = raw - basis @ (basis.T @ raw)
+    size = float(residual @ residual)
+    if size < COLLINEAR * float(raw @ raw) or size == 0.0:
+        raise FrameError("the effect is not identified beside the fixed effects")
+    roles = np.unique(rows.role)
+    own = np.where(rows.role[None, :] == roles[:, None], residual, 0.0)
+    influence = own - (own @ basis) @ basis.T - np.outer((own**2).sum(axis=1), residual) / size
+    return Maps(roles, np.vstack([residual, influence]) * root / size)
+
+
+def _indicators(codes: Ints) -> Floats:
+    return (codes[:, None] == np.unique(codes)[None, :]).astype(float)
+
+
+def _basis(design: Floats) -> Floats:
+    """Orthonormal columns that span those of a design."""
+    size = np.sqrt(np.einsum("mk,mk->k", design, design))
+    design = design[:, size > 0] / size[size > 0]
+    values, vectors = np.linalg.eigh(design.T @ design)
+    keep = values > 1e-10 * values[-1]
+    return np.asarray((design @ vectors[:, keep]) / np.sqrt(values[keep]))
+
+
+def _spread(rows: Rows, made: Maps, series: Floats) -> Floats:
+    """What each cluster's series adds to each statistic in each role.
+
+    Parameters
+    ----------
+    series : array, K x L x S
+        K outcomes.
+
+    Returns
+    -------
+    array, R x L x (K (1 + R))
+    """
+    k, clusters, _ = series.shape
+    out = np.empty((len(made.roles), clusters, k * len(made.maps)))
+    for i, role in enumerate(made.roles):
+        mine = np.flatnonzero(rows.role == role)
+        part = series[:, :, rows.place[mine]] @ made.maps[:, mine].T
+        out[i] = part.transpose(1, 0, 2).reshape(clusters, -1)
+    return out
+
+
+def statistics(
+    rows: Rows, made: Maps, series: Floats, fillings: Ints
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Estimates and CRV1 standard errors (no factor) of K outcomes under B fillings: B x K each.
+
+    Parameters
+    ----------
+    fillings : array, B x L
+        Which cluster's series fills each role.
+    """
+    table = _spread(rows, made, series)
+    total = np.zeros((len(fillings), table.shape[2]))
+    for i, role in enumerate(made.roles):
+        total += table[i].take(fillings[:, role], axis=0)
+    parts = total.reshape(len(fillings), len(series), -1)
+    influence = parts[:, :, 1:]
+    return parts[:, :, 0], np.sqrt(np.einsum("bkr,bkr->bk", influence, influence))
+
+
+@dataclass(frozen=True)
+class Specification:
+    """One or more ways that share rows and regressors and differ in the outcome series.
+
+    `ways` names each (K of them), `series` is K x L x S without a missing value; `extra` as in
+    `effect_maps`.
+    """
+
+    ways: Sequence[Mapping[str, str]]
+    rows: Rows
+    effects: Effects
+    series: Floats
+    extra: Floats | None = None
+
+
+@dataclass(frozen=True)
+class JointTest:
+    """A summary of the curve and its p-value under joint permutation."""
+
+    value: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """All specifications of one outcome (S). Units: the outcome's own.
+
+    Attributes
+    ----------
+    ways : what was chosen in each.
+    estimate, se, low, high, p : arrays, length S
+        `se` is CRV1 without a factor. p is the share of permutations (the data among them) whose
+        |t| is at least as large; `low` and `high` add and take away the |t| at which p passes 5 %,
+        so they leave out zero exactly where p is at most 5 %.
+    skipped : ways that could not be computed, with the reason.
+    median : the median estimate.
+    share : share of specifications with the sign of the median and p of at most 5 %.
+    mean_t : the average t statistic.
+    draws : permutations besides the data. exact : they are all that exist.
+    """
+
+    ways: tuple[Mapping[str, str], ...]
+    estimate: Floats
+    se: Floats
+    low: Floats
+    high: Floats
+    p: Floats
+    skipped: tuple[tuple[Mapping[str, str], str], ...]
+    median: JointTest
+    share: JointTest
+    mean_t: JointTest
+    draws: int
+    exact: bool
+
+    def where(self, **chosen: str) -> NDArray[np.bool_]:
+        """Specifications that made these choices."""
+        return np.array([all(w[k] == v for k, v in chosen.items()) for w in self.ways])
+
+
+def curve(
+    specifications: Iterable[Specification],
+    clusters: int,
+    *,
+    draws: int,
+    seed: int,
+    skipped: Sequence[tuple[Mapping[str, str], str]] = (),
+) -> Curve:
+    """Run every specification on the data and on the same permutations of clusters.
+
+    Parameters
+    ----------
+    specifications : iterable, taken one at a time so that their rows need not all be held.
+    clusters : int
+        L, the clusters of every series; all are permuted, also those a specification leaves out.
+    draws, seed
+        Random permutations, unless all there are number no more than `draws`.
+    skipped : sequence
+        Ways that have no rows; it may grow while `specifications` is taken.
+
+    Raises
+    ------
+    FrameError
+        No specification could be computed.
+    """
+    fillings, exact = arrangements(np.zeros(clusters, dtype=np.int64), draws, seed)
+    if not exact:
+        fillings = np.vstack([np.arange(clusters)[None, :], fillings])
+    ways: list[Mapping[str, str]] = []
+    lost: list[tuple[Mapping[str, str], str]] = []
+    estimates: list[Floats] = []
+    errors: list[Floats] = []
+    for one in specifications:
+        try:
+            made = effect_maps(one.rows, one.effects, one.extra)
+        except FrameError as problem:
+            lost += [(way, str(problem)) for way in one.ways]
+            continue
+        estimate, se = statistics(one.rows, made, one.series, fillings)
+        ways += one.ways
+        estimates.append(estimate)
+        errors.append(se)
+    if not ways:
+        reasons = [*skipped, *lost]
+        first = f"; the first reason: {reasons[0][1]}" if reasons else ""
+        raise FrameError(f"no specification of the curve could be computed{first}")
+    estimate, se = np.hstack(estimates), np.hstack(errors)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(estimate == 0.0, 0.0, estimate / se)
+    size = np.abs(t)
+    p = np.stack([_ranked(column) for column in size.T], axis=1)
+    # The largest |t| that is not told from zero: rank k + 1 of the draws, k = 5 % of them.
+    rejected = int(np.floor(ALPHA * len(size) + 1e-9))
+    critical = np.sort(size, axis=0)[::-1][min(rejected, len(size) - 1)]
+    median = np.median(estimate, axis=1)
+    told = (p <= ALPHA + 1e-12) & (np.sign(estimate) == np.sign(median)[:, None])
+    return Curve(
+        ways=tuple(ways),
+        estimate=estimate[0],
+        se=se[0],
+        low=estimate[0] - critical * se[0],
+        high=estimate[0] + critical * se[0],
+        p=p[0],
+        skipped=(*skipped, *lost),
+        median=_joint(median),
+        share=_joint(told.mean(axis=1)),
+        mean_t=_joint(t.mean(axis=1)),
+        draws=len(fillings) - 1,
+        exact=exact,
+    )
+
+
+def _ranked(size: Floats) -> Floats:
+    """For each value the share of values at least as large; ties count as at least as large."""
+    order = np.sort(size)
+    return (len(size) - np.searchsorted(order, size * (1 - TIE), side="left")) / len(size)
+
+
+def _joint(values: Floats) -> JointTest:
+    size = np.abs(values)
+    return JointTest(float(values[0]), float(np.mean(size >= size[0] * (1 - TIE))))
+
+
+def fill_places(total: Floats, n: Floats) -> Floats:
+    """Means of K outcomes in every place, empty cluster-places filled in.
+
+    As `permutation.fill`: cluster mean plus place mean by weighted least squares; only permuted
+    draws ever use a filled value.
+
+    Parameters
+    ----------
+    total : array, K x L x S
+    n : array, L x S
+    """
+    there = n > 0
+    mean = np.where(there, total / np.where(there, n, 1.0), 0.0)
+    if there.all():
+        return np.asarray(mean)
+    if not there.any(axis=1).all():
+        raise FrameError("a cluster has no individuals in any place; leave it out of the design")
+    clusters, places = n.shape
+    # Normal equations of the two-way fit; the null space (a constant) is left to the least norm.
+    gram = np.zeros((clusters + places, clusters + places))
+    gram[:clusters, :clusters] = np.diag(n.sum(axis=1))
+    gram[clusters:, clusters:] = np.diag(n.sum(axis=0))
+    gram[:clusters, clusters:] = n
+    gram[clusters:, :clusters] = n.T
+    right = np.hstack([(mean * n).sum(axis=2), (mean * n).sum(axis=1)])
+    scale = np.sqrt(np.maximum(np.diag(gram), 1e-300))
+    inverse = np.linalg.pinv(gram / np.outer(scale, scale), rcond=1e-11, hermitian=True)
+    effects = (right / scale) @ inverse / scale
+    fitted = effects[:, :clusters, None] + effects[:, None, clusters:]
+    return np.asarray(np.where(there, mean, fitted))
