@@ -45,7 +45,9 @@ def panel_of(world: World) -> Panel:
     lasting = np.flip(np.logical_and.accumulate(np.flip(full, axis=1), axis=1), axis=1)
     cohort = np.where(lasting.any(axis=1), lasting.argmax(axis=1) + 1.0, 0.0)
     start = np.where(some.any(axis=1), some.argmax(axis=1) + 1.0, np.inf)
-    unit, year = np.nonzero(n > 0)
+    # Some exposure but no whole year of it: neither treated nor untreated, so left out.
+    clear = (cohort > 0) | np.isinf(start)
+    unit, year = np.nonzero((n > 0) & clear[:, None])
     return Panel(
         unit,
         year + 1,
