@@ -22,6 +22,9 @@ from sos_analysis.formats import Rendered, escape
 #: Inline, so that numbers line up even where the style sheet is absent (JupyterLab).
 _NUMERIC = ' class="sos-num" style="text-align:right;font-variant-numeric:tabular-nums"'
 
+#: Characters from which a text cell is a sentence, and its column is kept wide.
+_SENTENCE = 60
+
 
 def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:
     """The scrollable table alone.
@@ -133,4 +136,7 @@ def _cell(value: Cell, column: Column, *, first: bool) -> str:
     text = escape(cell_text(value, column))
     if first:
         return f'<th scope="row" style="text-align:left">{text}</th>'
-    return f"<td{_NUMERIC if _right(column) else ''}>{text}</td>"
+    if _right(column):
+        return f"<td{_NUMERIC}>{text}</td>"
+    # A sentence squeezed into a narrow column makes a row as tall as a screen.
+    return f'<td class="sos-words">{text}</td>' if len(text) > _SENTENCE else f"<td>{text}</td>"

@@ -114,12 +114,6 @@ _COMPANION = {
     "boundaries": Parameter(
         str, "as coded", "reorganised authorities, as coded or joined", ("as coded", "joined")
     ),
-    "confidential": Parameter(
-        str, "left out", "withheld figures, left out or read as zero", ("left out", "zero")
-    ),
-    "pilots": Parameter(
-        str, "all", "all pilots of the wave, or those in both", ("all", "both waves")
-    ),
     "transition": Parameter(str, "after", "the year in which a wave began", ("after", "left out")),
     "first_year": Parameter(
         int, 0, "first year, by its end (31 March); 0: the wave's own", (*range(2013, 2018), 0)

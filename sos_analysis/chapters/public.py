@@ -27,7 +27,7 @@ from sos_analysis.sources import ROOT, file_hash
 NAME = "public_statistics"
 #: Variants that pages may quote, each a claim.
 QUOTED = tuple(v for v in companion.VARIANTS if v != MAIN)
-_CHOICES = ("comparators", "weights", "boundaries", "confidential", "pilots")
+_CHOICES = ("comparators", "weights", "boundaries")
 
 
 def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:

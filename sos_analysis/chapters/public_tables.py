@@ -63,42 +63,26 @@ class Tables:
 
     def findings(self) -> SafeTable:
         """One row a figure and wave: what was found, how sure, in words."""
-        rows = []
-        for o, wave in self.keys:
-            e, judged = self.main(o, wave), self.verdicts[o.id, wave]
-            rows.append(
-                {
-                    "outcome": o.label,
-                    "wave": heading(WAVES[wave]),
-                    "unit": f"{o.unit} {o.of}",
-                    "baseline": e.baseline,
-                    "value": e.att,
-                    "low": e.ci[0],
-                    "high": e.ci[1],
-                    "mid": o.minimum_important_difference,
-                    "sure": heading(judged.certainty or ""),
-                    "words": heading(judged.sentence),
-                }
-            )
+        rows = [
+            {
+                "outcome": o.label,
+                "wave": heading(WAVES[wave]),
+                "words": heading(judged.sentence),
+                "sure": heading(judged.certainty or ""),
+            }
+            for o, wave in self.keys
+            for judged in [self.verdicts[o.id, wave]]
+        ]
         return self._table(
             rows,
             columns={
                 "outcome": Column("Figure"),
                 "wave": Column("Wave"),
-                "unit": Column("Counted"),
-                "baseline": Column("Expected without", "", 1),
-                "value": Column("Difference", "", 1, signed=True),
-                "low": Column("95% from", "", 1, signed=True),
-                "high": Column("95% to", "", 1, signed=True),
-                "mid": Column("Smallest important", "", 1),
+                "words": Column("What public statistics say"),
                 "sure": Column("How sure"),
-                "words": Column("In words"),
             },
-            estimates=("baseline", "value", "low", "high", "mid"),
-            residual_dof=DOF,
             title="What public statistics say about each wave of pilots",
-            caption="'Expected without' is the pilots' mean after the wave began, less the "
-            "difference.",
+            caption="Sizes stand in the chart above and under 'The estimates'.",
         )
 
     def counts(self) -> SafeTable:

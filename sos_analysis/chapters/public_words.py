@@ -18,7 +18,7 @@ def prose(
     made = {f"figure_{o.short}": _figure(o, claims) for o in order}
     made = {name: text for name, text in made.items() if text}
     return {
-        "answer": _answer(lead, claims),
+        "answer": _answer(),
         "message": "{public.message}",
         "kinship": "No authority's share of children living with relatives or friends is "
         "published. So these statistics can say nothing on kinship care, in favour or against.",
@@ -68,15 +68,10 @@ def prose(
     }
 
 
-def _answer(lead: PublicOutcome, claims: Mapping[str, Claim]) -> str:
-    told = [
-        f"{{public.{start}.sentence}} The difference is {{public.{start}.att:full}}."
-        for start in (lead.short, f"wave1.{lead.short}")
-        if f"public.{start}.sentence" in claims
-    ]
+def _answer() -> str:
     return (
         "<strong>Second wave.</strong> {public.message}<br><strong>First wave.</strong> "
-        f"{{public.wave1.message}}<br><strong>{lead.short_label}.</strong> {' '.join(told)}"
+        "{public.wave1.message}"
     )
 
 

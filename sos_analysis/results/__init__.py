@@ -158,6 +158,14 @@ class ChapterResult:
         figure = self._named(self.figures, name, "figure")
         return charts.render(figure, f"{self.slug}-{name}", href=self._href(name, base))
 
+    def fold(self, name: str) -> Rendered:
+        """Table or chart behind its title: detail that only some readers open."""
+        show = self.table if name in self.tables else self.figure
+        shown = show(name)
+        title = (self.tables.get(name) or self.figures[name]).title
+        html = f'<details class="sos-fold"><summary>{escape(title)}</summary>{shown.html}</details>'
+        return Rendered(html, shown.text)
+
     def checks_table(self) -> Rendered:
         """Checks as a list: fail, then for information, then pass."""
         if not self.checks:
