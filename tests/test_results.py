@@ -272,6 +272,7 @@ def pieces(result: ChapterResult) -> dict[str, results.Rendered]:
         "say": result.say("answer"),
         "table": result.table("counts"),
         "figure": result.figure("effect"),
+        "fold": result.fold("counts"),
         "checks": result.checks_table(),
         "verdict": result.verdict_card(),
         "value": result.value("rq4.att", "full"),

@@ -70,7 +70,7 @@ _SHARES = {
     "counts_from_year": Parameter(
         int,
         0,
-        "first year, by its end, of comparators' use; 0: as planted, else from embedding",
+        "first year of comparators' use; 0: as planted, or from embedding",
         (0, *range(2009, 2020)),
     ),
 }

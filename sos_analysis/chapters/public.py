@@ -376,4 +376,5 @@ class _Companion:
                 made[f"trend_{name}"] = e.trend(outcome)
             end = "" if wave == 2 else f"_wave{wave}"
             made[f"event_study_{name}{end}"] = e.event_study(outcome, wave)
-        return made
+        mapped = e.england(self.chosen["public_data"] or None)
+        return made | ({"england": mapped} if mapped else {})

@@ -13,8 +13,54 @@ from sos_analysis.records.public import PublicOutcome
 PANDEMIC = (2020.5, 2022.5)
 
 
+#: What the map shows: how differently authorities recorded before the second wave.
+MAPPED, MAPPED_YEAR = "nfa", 2017
+_IN_WAVES = {
+    (): "Not in the programme",
+    (1, 2): "Pilot in both waves",
+    (1,): "Pilot in the first wave alone",
+    (2,): "Pilot in the second wave alone",
+}
+
+
 class Exhibits(Tables):
     """Tables, and figures drawn from the same results."""
+
+    def england(self, data_dir: str | None) -> SafeFigure | None:
+        """Authorities of England with the pilots marked; none where the files are absent."""
+        outcome = next(o for o in self.found.outcomes if o.short == MAPPED)
+        found = companion.map_rows(outcome.id, MAPPED_YEAR, data_dir)
+        if not found:
+            return None
+        rows: list[dict[str, Any]] = [
+            {
+                "label": row.name,
+                "region": row.region,
+                "value": None if isinstance(row.value, str) else row.value,
+                "series": _IN_WAVES[tuple(row.waves)],
+            }
+            for row in found
+        ]
+        order = list(_IN_WAVES.values())
+        rows.sort(key=lambda row: (order.index(row["series"]), row["label"]))
+        return safe_figure(
+            "tiles",
+            rows,
+            title="Pilots lay in most regions, and authorities differed widely before the second "
+            "wave",
+            subtitle=f"{outcome.label}, {outcome.unit} {outcome.of}, year ending March "
+            f"{MAPPED_YEAR}",
+            alt="A map of England in tiles, one for each authority, in blocks by region; darker "
+            "tiles have higher figures, pilots are framed and lettered. The same numbers stand in "
+            "the table below the map.",
+            caption="Blocks lie roughly where the regions are; within a block authorities go by "
+            "name.",
+            source=SOURCE,
+            origin="public",
+            rules=ALREADY_PUBLISHED,
+            options=FigureOptions(outcome.short_label, f"{outcome.unit} {outcome.of}", 1),
+            statistics={"value": ()},
+        )
 
     def effect(self) -> SafeFigure:
         """All differences on one scale: multiples of the smallest important difference."""

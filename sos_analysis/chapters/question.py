@@ -210,7 +210,8 @@ class _Chapter(Exhibits):
     def prose(self, found: Verdict | None) -> dict[str, str]:
         """Sentences with places for claims."""
         p, d = self.prefix, self.lead.definition
-        att = f"{{{p}.{d}.preferred.att:full}}"
+        shown = self.claims[f"{p}.{d}.preferred.att"].low is not None
+        att = f"{{{p}.{d}.preferred.att:{'full' if shown else 'text'}}}"
         sentence = (
             found.sentence
             if found
@@ -297,12 +298,10 @@ class _Chapter(Exhibits):
             return f"<strong>Public statistics.</strong> {self.words.public}"
         from sos_analysis.chapters import public
 
-        sentence = public.sentence("rereferral", self.chosen["public_data"])
+        short, apart = self.words.near
+        sentence = public.sentence(short, self.chosen["public_data"])
         name = self.claim("companion", sentence, origin="public", source="public_statistics")
-        return (
-            f"<strong>Public statistics.</strong> {{{name}}} That figure counts every re-referral "
-            "within 12 months, by authority and year; it is not the outcome of this chapter."
-        )
+        return f"<strong>Public statistics.</strong> {{{name}}} {apart}"
 
     def _rule_out(self, found: Verdict | None, e: Estimate) -> str:
         p, d = self.prefix, self.lead.definition

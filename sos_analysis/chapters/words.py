@@ -15,13 +15,15 @@ class OutcomeWords:
     noun : as in 'a change in {noun}'.
     good : wanted direction of a change: 'down', 'up', or None where either may be good.
     events : what is counted, plural.
-    public : what public statistics can say; None where the companion has a sentence of its own.
+    public : what public statistics can say; or None, and
+    near : the companion's figure that comes nearest, with what sets it apart.
     """
 
     noun: str
     good: str | None
     events: str
     public: str | None
+    near: tuple[str, str] = ("", "")
 
 
 OUTCOME_WORDS: Mapping[str, OutcomeWords] = {
@@ -29,13 +31,23 @@ OUTCOME_WORDS: Mapping[str, OutcomeWords] = {
         noun="the length of assessments",
         good=None,
         events="assessments",
-        public="This report does not yet hold a public figure on the length of assessments.",
+        public=None,
+        near=(
+            "within_45",
+            "That figure counts assessments completed within the statutory limit, by authority "
+            "and year; it is not the length of an assessment.",
+        ),
     ),
     "rereferral": OutcomeWords(
         noun="re-referral within six months",
         good="down",
         events="cases closed with no further action",
         public=None,
+        near=(
+            "rereferral",
+            "That figure counts every re-referral within 12 months, by authority and year; it is "
+            "not the outcome of this chapter.",
+        ),
     ),
     "escalation": OutcomeWords(
         noun="re-referral that leads to a protection plan or to care",
