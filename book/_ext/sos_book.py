@@ -17,9 +17,10 @@ import re
 import shutil
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -97,12 +98,15 @@ class EditionDirective(SphinxDirective):
 class ExhibitDirective(SphinxDirective):
     """A table or chart of the results by ``RESULT NAME``; its content stands in where it is absent.
 
+    With ``:fold:`` it stands behind its title.
+
     Without content an absent one fails the build. One with content is for what rests on files
     that a build may lack.
     """
 
     has_content = True
     required_arguments = 2
+    option_spec: ClassVar[dict[str, Any]] = {"fold": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         result_name, name = self.arguments
@@ -117,6 +121,7 @@ class ExhibitDirective(SphinxDirective):
             have = ", ".join(items) if result else f"no result {result_name!r}"
             raise self.error(f"no exhibit {name!r} of {result_name!r}; there is: {have}")
         show = result.table if name in result.tables else result.figure
+        show = result.fold if "fold" in self.options else show
         here = posixpath.dirname(self.env.docname)
         html = show(name, base=posixpath.relpath(DOWNLOADS, here or ".")).html
         return [nodes.raw("", html, format="html")]

@@ -158,10 +158,9 @@ class ChapterResult:
         figure = self._named(self.figures, name, "figure")
         return charts.render(figure, f"{self.slug}-{name}", href=self._href(name, base))
 
-    def fold(self, name: str) -> Rendered:
+    def fold(self, name: str, base: str | None = None) -> Rendered:
         """Table or chart behind its title: detail that only some readers open."""
-        show = self.table if name in self.tables else self.figure
-        shown = show(name)
+        shown = self.table(name, base) if name in self.tables else self.figure(name, base)
         title = (self.tables.get(name) or self.figures[name]).title
         html = f'<details class="sos-fold"><summary>{escape(title)}</summary>{shown.html}</details>'
         return Rendered(html, shown.text)
