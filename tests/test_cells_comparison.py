@@ -26,6 +26,7 @@ from sos_analysis.study import (
     Outcome,
     Pilot,
     Study,
+    load_study,
 )
 
 DAY = timedelta(days=1)
@@ -82,6 +83,7 @@ def _study(embedding: dict[str, Any] = EMBEDDING) -> Study:
             _outcome("rereferral", 183, "window_end"),
             _outcome("duration", 0, "event_end"),
         ),
+        completeness=load_study().completeness,
         disclosure=DisclosureRules(10, 5, 2, ""),
         inference=InferenceRules(9, 1, 0.95, "", "", "", ""),
         truth=None,

@@ -265,7 +265,7 @@ def test_contaminated_comparators_have_a_share_and_the_naive_estimate_is_known(s
     rows = truth_rows(folder).query("outcome == 'icpc' and definition == 'strict'")
     effect = rows.assign(change=rows["y1"] - rows["y0"]).groupby(["role", "la"])["change"].mean()
     model = {a.code: a.practice_model for a in study.authorities}
-    share = {"same": 0.5, "partial": 0.25}
+    share = {"same": truth.contamination.same, "partial": truth.contamination.partial}
     theirs = effect["comparator"]
     assert {model[la] for la in theirs.index} == {"same", "partial"}
     for kind, size in share.items():

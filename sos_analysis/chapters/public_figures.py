@@ -28,7 +28,9 @@ class Exhibits(Tables):
 
     def england(self, data_dir: str | None) -> SafeFigure | None:
         """Authorities of England with the pilots marked; none where the files are absent."""
-        outcome = next(o for o in self.found.outcomes if o.short == MAPPED)
+        outcome = next((o for o in self.found.outcomes if o.short == MAPPED), None)
+        if outcome is None:
+            return None
         found = companion.map_rows(outcome.id, MAPPED_YEAR, data_dir)
         if not found:
             return None
