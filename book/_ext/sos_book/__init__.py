@@ -15,14 +15,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sos_book import assets, claims, exhibits, formulas, pages
+from sos_book import assets, claims, exhibits, formulas, pages, prose_tables
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
 #: Each registers what it gives.
-PARTS = (claims, exhibits, formulas, pages, assets)
+PARTS = (claims, exhibits, formulas, prose_tables, pages, assets)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Files of the site beside its pages: start page, chart style, drawing library."""
+"""Files of the site beside its pages: start page, chart style, what is left out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import shutil
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sos_book.trim import trim, words_of
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -41,12 +43,38 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
             lang=app.config.language, title=escape(app.config.html_title), target=start
         )
         (out / "index.html").write_text(page, encoding="utf-8", newline="\n")
-    _copy_plotly(out / "_static" / "vendor" / "plotly.min.js")
-    for unused in ("scripts/fontawesome.js", "scripts/fontawesome.js.map"):
-        (out / "_static" / unused).unlink(missing_ok=True)
-    for pattern in ("*.map", "*.LICENSE.txt.map"):
-        for path in (out / "_static").rglob(pattern):
-            path.unlink()
+    for path in out.rglob("*.html"):
+        text = path.read_text("utf-8")
+        # The theme has colours for light and dark alone; a script makes one of them of "auto".
+        plain = text.replace('data-theme="auto">', 'data-theme="light">', 1)
+        if plain != text:
+            path.write_text(plain, encoding="utf-8", newline="\n")
+    _leave_out(out / "_static")
+    _trim_styles(out)
+
+
+def _leave_out(static: Path) -> None:
+    """Files of the theme that no page loads: icon fonts and their script, logos, translations."""
+    for folder in ("vendor/fontawesome", "locales", "images"):
+        shutil.rmtree(static / folder, ignore_errors=True)
+    for unused in (
+        *("scripts/fontawesome.js", "sbt-webpack-macros.html", "webpack-macros.html"),
+        *("file.png", "minus.png", "plus.png"),
+    ):
+        (static / unused).unlink(missing_ok=True)
+    for pattern in ("*.map", "*.LICENSE.txt"):
+        for path in static.rglob(pattern):
+            if not path.is_relative_to(static / "vendor"):
+                path.unlink()
+
+
+def _trim_styles(out: Path) -> None:
+    """Leave out the style rules that no page and no script of the site can use."""
+    sources = [p for p in out.rglob("*.html")]
+    sources += [p for p in (out / "_static").rglob("*.js") if "vendor" not in p.parts]
+    words = words_of(sources)
+    for path in (out / "_static").rglob("*.css"):
+        path.write_text(trim(path.read_text("utf-8"), words), encoding="utf-8", newline="\n")
 
 
 def _write_chart_style(app: Sphinx) -> None:
@@ -58,17 +86,6 @@ def _write_chart_style(app: Sphinx) -> None:
     target = Path(app.outdir, "_static", CHART_STYLE)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(css(), encoding="utf-8", newline="\n")
-
-
-def _copy_plotly(target: Path) -> None:
-    """The drawing library of the installed plotly, so that versions always agree."""
-    import plotly
-
-    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    if target.exists() and target.stat().st_size == source.stat().st_size:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
 
 
 def setup(app: Sphinx) -> None:
