@@ -15,7 +15,7 @@
     if (!library) {
       library = new Promise(function (resolve, reject) {
         var script = document.createElement("script");
-        script.src = base() + "_static/vendor/plotly.min.js";
+        script.src = base() + "_static/vendor/plotly-basic.min.js";
         script.onload = function () { resolve(window.Plotly); };
         script.onerror = reject;
         document.head.appendChild(script);

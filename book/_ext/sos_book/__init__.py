@@ -1,0 +1,43 @@
+"""The book's one Sphinx extension.
+
+- ``{claim}`` puts a number from the results into a sentence; an unknown one fails the build.
+- ``{exhibit}`` puts a table or a chart of a result on a page of prose.
+- ``{plan}`` writes out the plan and what became of it.
+- ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
+- Every page gets a banner that says whether its numbers are real.
+- Formulas become MathML: no script, no font, no network.
+- The theme is mended where it would shut readers out, and a proper start page is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sos_book import assets, claims, exhibits, formulas, pages, prose_tables
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+
+#: Each registers what it gives.
+PARTS = (claims, exhibits, formulas, prose_tables, pages, assets)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register everything with Sphinx."""
+    # Jupyter Book sets this for an extension that this book leaves out.
+    app.add_config_value("comments_config", {}, "env")
+    for part in PARTS:
+        part.setup(app)
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return {
+        "version": "1",
+        # A change of these files makes Sphinx read every page again.
+        "env_version": int(digest.hexdigest()[:7], 16),
+        "parallel_read_safe": False,
+        "parallel_write_safe": True,
+    }

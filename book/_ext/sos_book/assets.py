@@ -1,0 +1,95 @@
+"""Files of the site beside its pages: start page, chart style, what is left out."""
+
+from __future__ import annotations
+
+import shutil
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sos_book.trim import trim, words_of
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+CHART_STYLE = "sos-charts.css"
+
+_START = """<!DOCTYPE html>
+<html lang="{lang}">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0; url={target}">
+<link rel="canonical" href="{target}">
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p><a href="{target}">Go to the report</a></p>
+</main>
+</body>
+</html>
+"""
+
+
+def _finish(app: Sphinx, exception: Exception | None) -> None:
+    if exception is not None or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    start = app.builder.get_target_uri(app.config.root_doc)
+    if start != "index.html":
+        page = _START.format(
+            lang=app.config.language, title=escape(app.config.html_title), target=start
+        )
+        (out / "index.html").write_text(page, encoding="utf-8", newline="\n")
+    for path in out.rglob("*.html"):
+        text = path.read_text("utf-8")
+        # The theme has colours for light and dark alone; a script makes one of them of "auto".
+        plain = text.replace('data-theme="auto">', 'data-theme="light">', 1)
+        if plain != text:
+            path.write_text(plain, encoding="utf-8", newline="\n")
+    _leave_out(out / "_static")
+    _trim_styles(out)
+
+
+def _leave_out(static: Path) -> None:
+    """Files of the theme that no page loads: icon fonts and their script, logos, translations."""
+    for folder in ("vendor/fontawesome", "locales", "images"):
+        shutil.rmtree(static / folder, ignore_errors=True)
+    for unused in (
+        *("scripts/fontawesome.js", "sbt-webpack-macros.html", "webpack-macros.html"),
+        *("file.png", "minus.png", "plus.png"),
+    ):
+        (static / unused).unlink(missing_ok=True)
+    for pattern in ("*.map", "*.LICENSE.txt"):
+        for path in static.rglob(pattern):
+            if not path.is_relative_to(static / "vendor"):
+                path.unlink()
+
+
+def _trim_styles(out: Path) -> None:
+    """Leave out the style rules that no page and no script of the site can use."""
+    sources = [p for p in out.rglob("*.html")]
+    sources += [p for p in (out / "_static").rglob("*.js") if "vendor" not in p.parts]
+    words = words_of(sources)
+    for path in (out / "_static").rglob("*.css"):
+        path.write_text(trim(path.read_text("utf-8"), words), encoding="utf-8", newline="\n")
+
+
+def _write_chart_style(app: Sphinx) -> None:
+    """The rules that charts need, from the module that draws them; before pages name the file."""
+    if app.builder.format != "html":
+        return
+    from sos_analysis.charts import css
+
+    target = Path(app.outdir, "_static", CHART_STYLE)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(css(), encoding="utf-8", newline="\n")
+
+
+def setup(app: Sphinx) -> None:
+    """Register what is written before and after the pages."""
+    app.add_css_file(CHART_STYLE)
+    app.connect("builder-inited", _write_chart_style)
+    app.connect("build-finished", _finish)

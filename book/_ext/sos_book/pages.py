@@ -1,0 +1,92 @@
+"""What each page gets: banner, breadcrumbs, only the scripts it needs, mark-up mended."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sphinx import addnodes
+
+from sos_book.banner import banner, page_origin
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+#: Script or style sheet of an extension to the mark of its use on a page.
+_NEEDS = {
+    "clipboard.min.js": 'class="highlight',
+    "copybutton.js": 'class="highlight',
+    "copybutton.css": 'class="highlight',
+    "pygments.css": 'class="highlight',
+    "design-tabs.js": "sd-tab-set",
+    "sphinx-design.min.css": 'class="sd-',
+    "mystnb": 'class="cell',
+}
+
+
+def _mend(body: str) -> str:
+    """Mark-up of other extensions that assistive technology stumbles over."""
+    body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    body = re.sub(r'(<summary[^>]*?) aria-label="[^"]*"', r"\1", body)
+    body = re.sub(r'<th class="head', '<th scope="col" class="head', body)
+    return re.sub(r'<th class="stub', '<th scope="row" class="stub', body)
+
+
+def _part_of(env: BuildEnvironment) -> dict[str, str]:
+    """Page to the caption of its part of the contents."""
+    root = env.config.root_doc
+    return {
+        page: str(tree["caption"])
+        for tree in env.get_doctree(root).findall(addnodes.toctree)
+        if tree.get("caption")
+        for page in tree["includefiles"]
+    }
+
+
+def _needed(files: list[Any], body: str) -> list[Any]:
+    """Files that the page uses."""
+
+    def unused(file: Any) -> bool:
+        name = str(getattr(file, "filename", file) or "").rsplit("/", 1)[-1]
+        return any(name.startswith(key) and mark not in body for key, mark in _NEEDS.items())
+
+    return [file for file in files if not unused(file)]
+
+
+def _deferred(files: list[Any]) -> list[Any]:
+    """The same scripts, run in their order once the page is read, so that none holds it up.
+
+    The first tells others where the site is, and code within the page relies on it.
+    """
+    for file in files:
+        name = str(getattr(file, "filename", "") or "")
+        if name and not name.endswith("documentation_options.js"):
+            file.attributes.setdefault("defer", "defer")
+    return files
+
+
+def _page(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    context["sos_banner"] = banner(page_origin(app, pagename))
+    context["sos_part"] = app.sos_parts.get(pagename, "")  # type: ignore[attr-defined]
+    body = context.get("body") or ""
+    if body:
+        context["body"] = body = _mend(body)
+    meta = app.env.metadata.get(pagename, {})
+    context["sos_description"] = str(meta.get("description", ""))
+    for kind in ("script_files", "css_files"):
+        context[kind] = _needed(list(context.get(kind, [])), body)
+    context["script_files"] = _deferred(context["script_files"])
+
+
+def _note_parts(app: Sphinx, env: BuildEnvironment) -> None:
+    """Once all pages are read."""
+    app.sos_parts = _part_of(env)  # type: ignore[attr-defined]
+
+
+def setup(app: Sphinx) -> None:
+    """Register what each page gets."""
+    app.connect("env-check-consistency", _note_parts)
+    app.connect("html-page-context", _page, priority=900)
