@@ -85,6 +85,31 @@ class Tables:
             caption="Sizes stand in the chart above and under 'The estimates'.",
         )
 
+    def ratings(self) -> SafeTable:
+        """Why each figure is rated as it is, and what would change that."""
+        rows = [
+            {
+                "outcome": f"{o.short_label}, {WAVES[wave]}",
+                "sure": heading(judged.certainty or ""),
+                "why": " ".join(judged.reasons),
+                "change": " ".join(judged.what_would_change),
+            }
+            for o, wave in self.keys
+            for judged in [self.verdicts[o.id, wave]]
+        ]
+        return self._table(
+            rows,
+            columns={
+                "outcome": Column("Figure"),
+                "sure": Column("How sure"),
+                "why": Column("Why"),
+                "change": Column("What would change it"),
+            },
+            title="Why each rating is what it is, and what would change it",
+            caption="By the rule table on the page 'Methods'. How sure is not how large. Cost: not "
+            "estimated here.",
+        )
+
     def counts(self) -> SafeTable:
         """Authorities and years behind each estimate."""
         rows = [

@@ -15,6 +15,7 @@ from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.exhibits import DEFINED, Exhibits, interval_of, method_of
 from sos_analysis.chapters.fit import OutcomeFit, fit
 from sos_analysis.chapters.ledger import Ledger, parameters_table
+from sos_analysis.chapters.rating_checks import rating_checks
 from sos_analysis.chapters.reference import finding_claims
 from sos_analysis.chapters.threats import threat_checks
 from sos_analysis.checks import CheckResult
@@ -155,11 +156,13 @@ class _Chapter(Exhibits):
                 scale=self.outcome.scale,
                 unit=self.unit,
                 decimals=self.decimals,
+                mid=self.outcome.minimum_important_difference,
             )
         if self.lead.sample.cem:
             made.append(check.balance(self.lead.sample.l1_before, self.lead.sample.l1_after))
         if self.outcome.group == "referrals":
             made.append(self._denominator())
+        made += rating_checks(self.study, self.lead, self.chosen, self.origin)
         true = self.claims.get(f"{self.prefix}.truth")
         if true is not None and all(map(math.isfinite, e.ci)):
             made.append(

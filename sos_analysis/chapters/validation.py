@@ -19,9 +19,9 @@ from sos_analysis.disclosure import (
     safe_figure,
     safe_table,
 )
-from sos_analysis.evidence import CERTAINTIES
 from sos_analysis.formats import number
 from sos_analysis.results import ChapterResult, code_hash, content_hash
+from sos_analysis.rules import CERTAINTIES
 from sos_analysis.simulation.montecarlo import Tally, share_error
 from sos_analysis.sources import file_hash
 from sos_analysis.study import Study, load_study
