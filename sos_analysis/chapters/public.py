@@ -30,8 +30,10 @@ _CHOICES = ("comparators", "weights", "boundaries")
 
 
 def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
-    """What the result rests on: public files or released results, code, parameters."""
+    """What the result rests on: what is declared, public files or released results, code."""
+    declared = [repr(d) for d in (*companion.DESIGNS, *public_sources().outcomes)]
     return {
+        "study": content_hash(declared),
         "data": data_hash(chosen["public_data"]),
         "code": code_hash(),
         "parameters": content_hash(dict(chosen)),
