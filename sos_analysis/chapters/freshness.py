@@ -35,14 +35,16 @@ def stale(results: Iterable[ChapterResult]) -> tuple[str, ...]:
 
 def _now(result: ChapterResult) -> dict[str, str]:
     """Hashes as they would be now, of all that is at hand."""
-    from sos_analysis.chapters import england, reference
+    from sos_analysis.chapters import reference
+    from sos_analysis.chapters.england import NAME as ENGLAND
+    from sos_analysis.chapters.england import hashes as england_hashes
 
     chosen = dict(result.parameters)
     if result.name == reference.NAME:
         return reference.hashes(chosen)
     try:
-        if result.name == england.NAME:
-            return england.hashes(chosen)
+        if result.name == ENGLAND:
+            return england_hashes(chosen)
         now = dict(chapters.current_hashes(result.name, chosen))
     except RecordsError:  # the records are not here
         return {"study": load_study(str(chosen["study"])).short_hash, "code": code_hash()}

@@ -11,6 +11,7 @@ from sos_analysis import checks as check
 from sos_analysis import companion
 from sos_analysis.chapters import CHAPTERS, ChapterSpec
 from sos_analysis.chapters.ledger import Ledger, parameters_table
+from sos_analysis.chapters.natural import natural
 from sos_analysis.chapters.public_checks import AFTER_NFA, checks_of, verdict_of
 from sos_analysis.chapters.public_figures import Exhibits
 from sos_analysis.chapters.public_tables import WAVES, heading, status_of
@@ -195,6 +196,7 @@ class _Companion:
         self.claim(f"{start}.certainty", heading(judged.certainty or ""))
         self.claim(f"{start}.caution", self._caution(outcome, wave))
         self.claim(f"{start}.att", e.att, unit, ends=e.ci, decimals=1)
+        self.claim(f"{start}.natural", natural(outcome, e.att, *e.ci))
         self.claim(f"{start}.p_primary", e.p_primary, "p", decimals=3)
         self.claim(f"{start}.p_secondary", e.p_secondary, "p", decimals=3)
         self.claim(f"{start}.baseline", e.baseline, unit, decimals=1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sos_analysis import companion
+from sos_analysis.chapters.natural import natural
 from sos_analysis.checks import CheckResult
 from sos_analysis.companion import MAIN, CompanionResult, PanelEstimate
 from sos_analysis.disclosure import (
@@ -68,10 +69,11 @@ class Tables:
                 "outcome": o.label,
                 "wave": heading(WAVES[wave]),
                 "words": heading(judged.sentence),
+                "natural": natural(o, e.att, *e.ci),
                 "sure": heading(judged.certainty or ""),
             }
             for o, wave in self.keys
-            for judged in [self.verdicts[o.id, wave]]
+            for judged, e in [(self.verdicts[o.id, wave], self.main(o, wave))]
         ]
         return self._table(
             rows,
@@ -79,6 +81,7 @@ class Tables:
                 "outcome": Column("Figure"),
                 "wave": Column("Wave"),
                 "words": Column("What public statistics say"),
+                "natural": Column("In round numbers"),
                 "sure": Column("How sure"),
             },
             title="What public statistics say about each wave of pilots",

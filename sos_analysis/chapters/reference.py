@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sos_analysis.checks import ALPHA
 from sos_analysis.facts import Finding, programme, published
 from sos_analysis.results import ChapterResult, Claim, code_hash, content_hash
 from sos_analysis.sources import ROOT, file_hash
@@ -133,13 +134,16 @@ def _design(study: Study) -> list[Claim]:
         number("design.pilots.original", float(str(fact.value)), source=fact.source),
         number("design.pilots.study", len(study.pilots), source=where),
         number("design.draws", study.inference.draws, source=where),
+        number("design.level", 100 * ALPHA, "%", source="sos_analysis.checks"),
+        number("design.coverage", 100 * study.inference.level, "%", source=where),
         number("design.threshold", study.disclosure.threshold, source=where),
         number("design.rounding", study.disclosure.rounding_base, source=where),
         _words(
             "design.certainty.scheme",
-            "A result starts at moderate for real records and at low for public statistics. Each "
-            "check that fails lowers it by a step; a result too imprecise to read stays low.",
-            "sos_analysis.evidence",
+            "A result starts at moderate for real records and at low for public statistics. A "
+            "check that fails lowers it or holds it down; a result too imprecise to read stays "
+            "low.",
+            "sos_analysis.rules",
             "design",
         ),
     ]

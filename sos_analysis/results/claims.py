@@ -152,12 +152,12 @@ class Claim:
             object.__setattr__(self, name, int(kept) if self.decimals == 0 else kept)
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ClaimError(f"claim {self.id}: interval runs from {self.low} to {self.high}")
-        if self.low is not None and self.high is not None:
-            if not self.low <= float(self.value) <= self.high:
-                raise ClaimError(
-                    f"claim {self.id}: {self.value} lies outside its own interval, {self.low} to "
-                    f"{self.high}"
-                )
+        ends = (self.low, self.high)
+        if None not in ends and not self.low <= float(self.value) <= self.high:  # type: ignore[operator]
+            raise ClaimError(
+                f"claim {self.id}: {self.value} lies outside its own interval, {self.low} to "
+                f"{self.high}"
+            )
 
     def text(self) -> str:
         """Value with its unit: '−8.1 per 100'."""
