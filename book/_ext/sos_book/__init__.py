@@ -1,7 +1,6 @@
 """The book's one Sphinx extension.
 
-- ``{claim}`` puts a number from the results into a sentence; an unknown one fails the build.
-- ``{exhibit}`` puts a table or a chart of a result on a page of prose.
+- Numbers, exhibits and what pages rest on are in `numbers`.
 - ``{plan}`` writes out the plan and what became of it.
 - ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
 - Every page gets a banner that says whether its numbers are real.
@@ -15,14 +14,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sos_book import assets, claims, exhibits, formulas, pages, prose_tables
+from sos_book import assets, formulas, numbers, pages, prose, prose_tables
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
 #: Each registers what it gives.
-PARTS = (claims, exhibits, formulas, prose_tables, pages, assets)
+PARTS = (numbers, prose, formulas, prose_tables, pages, assets)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

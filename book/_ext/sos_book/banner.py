@@ -9,7 +9,7 @@ from sphinx.util import logging
 
 from sos_analysis.disclosure import ORIGINS
 from sos_analysis.results import Bundle
-from sos_book.claims import CHAPTERS
+from sos_book.numbers import CHAPTERS
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

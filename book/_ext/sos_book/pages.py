@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sphinx import addnodes
 
+from sos_book import numbers
 from sos_book.banner import banner, page_origin
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def _page(
     context["sos_part"] = app.sos_parts.get(pagename, "")  # type: ignore[attr-defined]
     body = context.get("body") or ""
     if body:
-        context["body"] = body = _mend(body)
+        context["body"] = _mend(body)
+        numbers.page(app, pagename, context)
+        body = context["body"]
     meta = app.env.metadata.get(pagename, {})
     context["sos_description"] = str(meta.get("description", ""))
     for kind in ("script_files", "css_files"):

@@ -1,23 +1,18 @@
-"""Directives that put a result on a page of prose: exhibits, the plan, words of one edition."""
+"""Directives for pages of prose: the plan, and words of one edition."""
 
 from __future__ import annotations
 
-import posixpath
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from docutils import nodes
-from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
 from sos_analysis.errors import SosError
 from sos_analysis.results import Bundle
-from sos_book.claims import RESULTS
+from sos_book.numbers import rests_on
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
-
-DOWNLOADS = "downloads"
 
 
 class EditionDirective(SphinxDirective):
@@ -31,44 +26,10 @@ class EditionDirective(SphinxDirective):
         if wanted not in ("synthetic", "restricted"):
             raise self.error(f"edition {wanted!r} is unknown; allowed: synthetic, restricted")
         bundle: Bundle = self.env.app.sos_bundle  # type: ignore[attr-defined]
-        for name, result in bundle.chapters.items():
-            if result.origin in ("synthetic", "restricted"):
-                self.env.note_dependency(str(Path(self.env.srcdir, RESULTS, f"{name}.json")))
+        rests_on(self.env, [c.name for c in bundle if c.origin in ("synthetic", "restricted")])
         if edition(bundle) != wanted:
             return []
         return self.parse_content_to_nodes(allow_section_headings=True)
-
-
-class ExhibitDirective(SphinxDirective):
-    """A table or chart of the results by ``RESULT NAME``; its content stands in where it is absent.
-
-    With ``:fold:`` it stands behind its title.
-
-    Without content an absent one fails the build. One with content is for what rests on files
-    that a build may lack.
-    """
-
-    has_content = True
-    required_arguments = 2
-    option_spec: ClassVar[dict[str, Any]] = {"fold": directives.flag}
-
-    def run(self) -> list[nodes.Node]:
-        result_name, name = self.arguments
-        bundle: Bundle = self.env.app.sos_bundle  # type: ignore[attr-defined]
-        for path in sorted(Path(self.env.srcdir, RESULTS).glob(f"{result_name}.json")):
-            self.env.note_dependency(str(path))
-        result = bundle.chapters.get(result_name)
-        items = {**result.tables, **result.figures} if result else {}
-        if result is None or name not in items:
-            if self.content:
-                return self.parse_content_to_nodes()
-            have = ", ".join(items) if result else f"no result {result_name!r}"
-            raise self.error(f"no exhibit {name!r} of {result_name!r}; there is: {have}")
-        show = result.table if name in result.tables else result.figure
-        show = result.fold if "fold" in self.options else show
-        here = posixpath.dirname(self.env.docname)
-        html = show(name, base=posixpath.relpath(DOWNLOADS, here or ".")).html
-        return [nodes.raw("", html, format="html")]
 
 
 class PlanDirective(SphinxDirective):
@@ -104,5 +65,4 @@ def edition(bundle: Bundle) -> str:
 def setup(app: Sphinx) -> None:
     """Register the directives."""
     app.add_directive("edition", EditionDirective)
-    app.add_directive("exhibit", ExhibitDirective)
     app.add_directive("plan", PlanDirective)
