@@ -21,7 +21,7 @@ from sos_analysis.disclosure.suppression import SYMBOLS
 from sos_analysis.errors import ClaimError
 from sos_analysis.evidence import COST, Verdict
 from sos_analysis.formats import Rendered, escape
-from sos_analysis.results.claims import Claim, code_hash, content_hash, unknown
+from sos_analysis.results.claims import Claim, code_hash, content_hash, unknown, without_places
 
 SCHEMA = "sos-results"
 VERSION = 1
@@ -42,7 +42,7 @@ class ChapterResult:
     name, title, origin : str
         Notebook stem; heading; one of `disclosure.ORIGINS`.
     parameters : mapping
-        JSON-ready parameters it was made with.
+        JSON-ready parameters it was made with; a path stands as a hash.
     claims : mapping of id to Claim
     tables, figures : mapping of name to SafeTable, SafeFigure
     checks : tuple of CheckResult
@@ -102,7 +102,8 @@ class ChapterResult:
             )
         content_hash(dict(self.parameters))
         # As JSON reads it back (tuples become lists), so that a loaded result equals the saved.
-        object.__setattr__(self, "parameters", json.loads(json.dumps(dict(self.parameters))))
+        kept = without_places(self.parameters)
+        object.__setattr__(self, "parameters", json.loads(json.dumps(kept)))
         for key, sentence in self.prose.items():
             self._check_sentence(key, sentence)
         for name in ("parameters", "claims", "tables", "figures", "prose", "hashes", "notes"):
@@ -396,4 +397,5 @@ __all__ = [
     "content_hash",
     "load_bundle",
     "symbol_key",
+    "without_places",
 ]
