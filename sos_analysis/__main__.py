@@ -89,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
         "results",
     )
 
+    build.add_argument(
+        "--from-release",
+        default="",
+        metavar="FOLDER",
+        help="make the book of a release, without any record",
+    )
+
     synthesise = verb("synthesise", "make the synthetic extract")
     study(synthesise)
     size(synthesise)
@@ -126,6 +133,15 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--site", default="", metavar="FOLDER", help="built pages (default: _build/html)"
     )
+    verify.add_argument(
+        "--disclosure",
+        action="store_true",
+        help="look through every file for numbers that come from no safe table, for values of "
+        "records, paths and names",
+    )
+    verify.add_argument(
+        "--extract", default="", metavar="FOLDER", help="records whose identifiers to look for"
+    )
     return parser
 
 
@@ -138,6 +154,8 @@ def _verbosity(arguments: argparse.Namespace) -> Verbosity:
 def _build(arguments: argparse.Namespace) -> int:
     from sos_analysis.pipeline import Options, build
 
+    if arguments.from_release and (arguments.extract or arguments.public_data):
+        raise SosError("--from-release reads no records: leave out --extract and --public-data")
     return build(
         Options(
             study=arguments.study,
@@ -147,6 +165,7 @@ def _build(arguments: argparse.Namespace) -> int:
             scale=arguments.scale,
             seed=arguments.seed,
             public_data=arguments.public_data,
+            from_release=arguments.from_release,
             verbosity=_verbosity(arguments),
         )
     )
@@ -237,12 +256,30 @@ def _verify(arguments: argparse.Namespace) -> int:
     from sos_analysis.workspace import RESULTS, ROOT
 
     site = Path(arguments.site) if arguments.site else ROOT / "_build" / "html"
+    if arguments.disclosure:
+        return _scan(site, arguments)
     report = verify(site, RESULTS)
     for problem in report.problems:
         print(f"problem: {problem}")
     if not arguments.quiet:
         print(f"{report.pages} pages, {report.numbers} numbers, {len(report.problems)} problems")
     return 1 if report.problems else 0
+
+
+def _scan(site: Path, arguments: argparse.Namespace) -> int:
+    from sos_analysis.pipeline.scan import scan
+    from sos_analysis.workspace import RESULTS
+
+    extract = Path(arguments.extract) if arguments.extract else None
+    if extract is not None and not extract.is_dir():
+        raise SosError(f"no folder {extract}; give the folder that holds the extract's files")
+    found = scan(site, RESULTS, extract=extract)
+    for problem in found.problems:
+        print(f"problem: {problem}")
+    if not arguments.quiet:
+        looked = ", ".join(f"{n} of channel {c}" for c, n in sorted(found.channels.items()))
+        print(f"{found.files} files ({looked}), {len(found.problems)} problems")
+    return 1 if found.problems else 0
 
 
 _VERBS = {

@@ -50,8 +50,9 @@ class Cells:
         is open: it holds every day after the data.
     margins : exact distinct counts for disclosure, by `margin` ('phase', 'event_time', 'year' or a
         covariate, over events outside the donut; 'calendar' over all), `role` ('treated',
-        'comparator'), `phase` and `level` (text): `las`, `children`, `events`, `y_sum`. An event
-        that several groups share counts once.
+        'comparator'), `phase` and `level` (text): `las`, `children`, `events`, `y_sum`, and
+        `largest`, `second` (events of the largest two authorities). An event that several groups
+        share counts once.
     covariates : columns of `frame` that make up the stratum.
     meta : outcome, study, study hash, events, groups behind the margins, and what the caller adds.
     """
@@ -388,6 +389,11 @@ def _count(
     keys = ["margin", "role", "phase", "level"]
     total = found.groupby(keys)[["children", "events", "y_sum"]].sum()
     total.insert(0, "las", found.groupby(keys)["la"].nunique())
+    # What the largest two authorities hold, for the rule that none may dominate.
+    rank = found.groupby(keys)["events"].rank(method="first", ascending=False)
+    for name, place in (("largest", 1), ("second", 2)):
+        held = found[rank == place].set_index(keys)["events"]
+        total[name] = held.reindex(total.index, fill_value=0)
     return total.reset_index()
 
 

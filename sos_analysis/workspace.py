@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DATA = ROOT / "data"
 RESULTS = ROOT / "results"
 CELLS = DATA / "cells"
+#: Marks results that came with a release, where no records are.
+RELEASED_MARK = "FROM-RELEASE"
 #: Choices besides the definitions that chapters show, made in the same run of the engine.
 EXTRAS: Mapping[str, Mapping[str, Any]] = {"duration": {"beyond": 45}}
 #: Modules whose code decides what is in a cell.

@@ -11,7 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from sos_analysis.chapters.ledger import Ledger
-from sos_analysis.disclosure import Column, FigureOptions, SafeFigure, SafeTable, safe_figure
+from sos_analysis.disclosure import (
+    Column,
+    FigureOptions,
+    SafeFigure,
+    SafeTable,
+    safe_count,
+    safe_figure,
+)
 from sos_analysis.disclosure import safe_table as guard
 from sos_analysis.errors import RecordsError
 from sos_analysis.records.calibration import Comparison, measure
@@ -167,7 +174,12 @@ class _England:
         self.claim("targets", len(published), "figures", origin="design")
         self.claim("within", good, "figures")
         self.claim("outside", len(published) - good, "figures")
-        self.claim("referrals", self.rows, "referrals", source="manifest of the extract")
+        self.claim(
+            "referrals",
+            safe_count(self.rows, self.rules),
+            "referrals",
+            source="manifest of the extract",
+        )
         self.claim("scale", 100 * self.scale, "%", origin="design", source="the build")
         every = good == len(published)
         title = (

@@ -28,6 +28,11 @@ from sos_analysis.workspace import truth
 DEFINED = {"original": "the original's definition", "strict": "the strict definition"}
 
 
+#: The whole, and what the largest two authorities hold of it.
+_DOMINANCE = ("events", "largest", "second")
+_TREND = ("series", "time", "value", "y_sum", "events", "las", "largest", "second")
+
+
 class Exhibits:
     """What a chapter shows of its fits, in the reader's unit."""
 
@@ -103,6 +108,8 @@ class Exhibits:
             columns=columns,
             count_columns=("children", "events"),
             authorities_column="las",
+            dominance=_DOMINANCE,
+            population=f"{self.outcome.name}, {self.lead.definition}",
             title=f"Who was counted, by {DEFINED[self.lead.definition]}",
             caption="Before matching. Cases in the embedding period are left out. An authority "
             "that serves several pilots counts once. Rates are raw: they are not the estimate.",
@@ -351,16 +358,14 @@ class Exhibits:
         here = here.sort_values(["series", "time"])
         guards: dict[str, Any]
         if self.outcome.scale == 100:
-            guards = {"rates": {"value": ("y_sum", "events")}}
+            guards = {"rates": {"value": ("y_sum", "events")}, "dominance": _DOMINANCE}
         else:
             here["value"] = here["y_sum"] / here["events"]
-            guards = {"statistics": {"value": "events"}}
+            guards = {"statistics": {"value": "events"}, "dominance": _DOMINANCE}
         groups = self.lead.sample.groups
         return safe_figure(
             "trend",
-            here[["series", "time", "value", "y_sum", "events", "las"]]
-            if "value" in here
-            else here[["series", "time", "y_sum", "events", "las"]],
+            here[[c for c in _TREND if c in here]],
             title=f"{self._example()}Pilots and comparators, year by year",
             subtitle=f"{self.place}. {_first_upper(self.words.noun)}, {self.unit}, by year ending "
             "31 March, all cases, before matching",

@@ -190,6 +190,7 @@ class ConferenceExhibits(_Chapter):
                 "complete": Column("Cases, complete returns"),
             },
             count_columns=("events", "complete"),
+            parts_of={"complete": "events"},
             authorities_column="las",
             title="Cases that rest on complete returns",
             caption="After matching. A case counts as complete if every yearly return that its "

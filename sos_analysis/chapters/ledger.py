@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sos_analysis.disclosure import Column, SafeTable, safe_table
 from sos_analysis.disclosure.suppression import Rules
-from sos_analysis.results import Claim
+from sos_analysis.results import Claim, without_places
 
 if TYPE_CHECKING:
     from sos_analysis.chapters import ChapterSpec
@@ -71,7 +71,7 @@ def parameters_table(spec: ChapterSpec, chosen: Mapping[str, Any], rules: Rules)
     return safe_table(
         [
             {"name": name, "value": _word(value), "help": spec.parameters[name].help}
-            for name, value in chosen.items()
+            for name, value in without_places(chosen).items()
         ],
         columns={
             "name": Column("Parameter"),

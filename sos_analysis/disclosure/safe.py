@@ -25,6 +25,8 @@ ORIGINS = {
     "restricted": "Individual records held by the Department for Education",
     "synthetic": "Made-up data",
 }
+#: Origins whose numbers come from records of children, or look as if they did.
+RECORD_ORIGINS = ("restricted", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class DisclosureRecord:
     """What the guard did to one table or figure.
 
     `status` is 'pass', or 'already published' when no record of a child is behind the numbers.
+    `threshold` and `base` are those of the rules used; `population` is whose children the counts
+    are of, where tables share them.
     """
 
     rule: str
@@ -78,6 +82,9 @@ class DisclosureRecord:
     suppressed: int
     secondary: int
     actions: tuple[str, ...] = ()
+    threshold: int = 0
+    base: int = 1
+    population: str = ""
 
 
 Cell = float | int | str
@@ -158,7 +165,7 @@ class SafeTable:
         """Table from `to_dict`; DisclosureError if a value was changed since."""
         body = _unsealed(content, f"table {content.get('title')!r}")
         try:
-            return cls(
+            made = cls(
                 **{k: body[k] for k in ("title", "caption", "source", "origin")},
                 columns=tuple(Column(**c) for c in body["columns"]),
                 rows=tuple(tuple(r) for r in body["rows"]),
@@ -167,8 +174,42 @@ class SafeTable:
             )
         except (KeyError, TypeError) as error:
             raise DisclosureError(f"table {content.get('title')!r}: {error}") from error
+        # A seal can be computed by anyone; what no guard would have let through is refused too.
+        wrong = faults(made)
+        if wrong:
+            raise DisclosureError(f"table {made.title!r}: {wrong[0]}")
+        return made
 
 
+def faults(table: SafeTable) -> list[str]:
+    """What a stored table holds that the guard would not have let through; [] for none."""
+    record, found = table.record, []
+    if table.origin not in RECORD_ORIGINS:
+        return []
+    if record.threshold < 3 or record.base < 1:
+        return [
+            f"made by a guard with threshold {record.threshold}; make the results again with "
+            "`python -m sos_analysis build`"
+        ]
+    for i, row in enumerate(table.rows):
+        if len(row) != len(table.columns):
+            return [f"row {i + 1} has {len(row)} cells for {len(table.columns)} columns"]
+        for value, column in zip(row, table.columns, strict=True):
+            where = f"row {i + 1}, column {column.key!r}"
+            if column.role not in _ROLES:
+                found.append(f"{where}: no role {column.role!r}")
+            elif column.numeric and isinstance(value, str) and value not in SYMBOLS:
+                found.append(f"{where}: {value!r} is no number and no symbol")
+            elif (
+                column.role == "count"
+                and not isinstance(value, str)
+                and (value < record.threshold or value % record.base)
+            ):
+                found.append(f"{where}: {value!r} is no guarded count")
+    return found
+
+
+_ROLES = ("text", "category", "count", "authorities", "rate", "statistic", "estimate")
 #: Most series a chart of a kind can show and still be read (4 where not named).
 MOST_SERIES = {"bars": 2, "panels": 2, "curve": 2}
 #: Columns a chart reads, by kind.

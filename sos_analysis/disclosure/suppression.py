@@ -1,4 +1,4 @@
-"""The rules by which a cell is hidden: counts, authorities, degrees of freedom, totals.
+"""The rules by which a cell is hidden: counts, authorities, dominance, degrees of freedom, totals.
 
 Works on a `Sheet`, the exact copy of a table inside the guard. Nothing here is shown; `disclosure`
 turns a sheet into a safe table.
@@ -6,11 +6,19 @@ turns a sheet into a safe table.
 
 from __future__ import annotations
 
-import itertools
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sos_analysis.disclosure.attack import Equation, Key, protect
+from sos_analysis.disclosure.relations import (
+    Count,
+    by_columns,
+    by_labels,
+    by_names,
+    by_rows,
+    place_of,
+)
 from sos_analysis.errors import DisclosureError
 from sos_analysis.formats import finite
 
@@ -24,8 +32,24 @@ CONFIDENTIAL, LOW, NOT_AVAILABLE, NOT_APPLICABLE = SYMBOLS
 
 #: Fewest residual degrees of freedom of a fit whose coefficients may be shown (SRS and ACRO: 10).
 RESIDUAL_DOF = 10
-#: First words of a row that sums others up.
-_MARGIN = re.compile(r"^\W*(total|all|overall|both|any|england|sum|everyone)\b", re.IGNORECASE)
+#: What holds where the study file leaves a rule out; the defaults of ACRO (AI-SDC/ACRO,
+#: `default.yaml`), in percent.
+DEFAULTS = {
+    "residual_dof": RESIDUAL_DOF,
+    "dominant_authorities": 2,
+    "dominant_share": 90,
+    "p_percent": 10,
+}
+
+
+def limit(rules: Rules, name: str) -> int:
+    """One of `DEFAULTS`, as the study file has it or at its default."""
+    return int(getattr(rules, name, DEFAULTS[name]))
+
+
+def local(rules: Rules) -> str:
+    """The one authority of a local profile; '' where the rules are not those of one."""
+    return str(getattr(rules, "local", ""))
 
 
 class Rules(Protocol):
@@ -90,7 +114,11 @@ def missing(value: object) -> bool:
 
 @dataclass
 class Sheet:
-    """Working copy of a table inside the guard."""
+    """Working copy of a table inside the guard.
+
+    `parts` names, for a count of those with some property, the count of all they belong to;
+    `dominance` the columns with the whole and the contributions of the largest two authorities.
+    """
 
     rows: list[dict[str, Any]]
     rules: Rules
@@ -99,6 +127,9 @@ class Sheet:
     statistics: dict[str, tuple[str, ...]]
     estimates: tuple[str, ...]
     labels: tuple[str, ...]
+    parts: dict[str, str] = field(default_factory=dict)
+    dominance: tuple[str, str, str] | None = None
+    population: str = ""
     hidden: dict[tuple[int, str], str] = field(default_factory=dict)
 
     def hide(self, row: int, key: str, why: str) -> None:
@@ -108,6 +139,18 @@ class Sheet:
         """Exact count of a cell; None where it is missing or given as a symbol."""
         value = self.rows[row].get(key)
         return whole(value, f"row {row + 1}, column {key!r}") if not missing(value) else None
+
+    def exact(self, table: int = 0) -> dict[str, list[Count]]:
+        """The counts as the relations know them, by column; a missing one as zero."""
+        places = [place_of({k: row.get(k, "") for k in self.labels}) for row in self.rows]
+        found: dict[str, list[Count]] = {}
+        for key in self.counts:
+            numbers = [float(self.number(i, key) or 0) for i in range(len(self.rows))]
+            found[key] = [
+                Count((table, i, key), self.population, key, place, (n, n))
+                for i, (place, n) in enumerate(zip(places, numbers, strict=True))
+            ]
+        return found
 
 
 def primary(sheet: Sheet) -> None:
@@ -128,10 +171,19 @@ def primary(sheet: Sheet) -> None:
             if bottom - top < threshold:
                 # Nearly all have the outcome: the few who have not are as exposed.
                 sheet.hide(i, rate.numerator, "nearly all of the group")
+        for part, group in sheet.parts.items():
+            some, everyone = sheet.number(i, part), sheet.number(i, group)
+            if some is None or everyone is None:
+                continue
+            if some > everyone:
+                raise DisclosureError(f"row {i + 1}: {part!r} {some} exceeds {group!r} {everyone}")
+            if everyone - some < threshold:
+                sheet.hide(i, part, "nearly all of the group")
 
 
 def guard_authorities(sheet: Sheet, column: str | None, constant: int | None) -> None:
-    minimum = sheet.rules.minimum_authorities
+    # A local profile is about one authority: this rule, and no other, does not hold there.
+    minimum = 1 if local(sheet.rules) else sheet.rules.minimum_authorities
     guarded = [*sheet.counts, *sheet.rates, *sheet.statistics]
     told = column is not None or constant is not None
     if minimum <= 1 or not (guarded or told):
@@ -148,62 +200,110 @@ def guard_authorities(sheet: Sheet, column: str | None, constant: int | None) ->
                 sheet.hide(i, key, "too few authorities")
 
 
+def guard_dominance(sheet: Sheet) -> None:
+    """Hide rows in which one or two authorities make up nearly everything.
+
+    The (n, k) rule: the largest n hold more than k percent. The p% rule: what is left after the
+    largest two is less than p percent of the largest, so that the second could estimate it.
+    Source: Hundepool and others, Statistical Disclosure Control (Wiley, 2012), section 4.2.
+    """
+    if sheet.dominance is None or sheet.rules.threshold <= 0 or local(sheet.rules):
+        return
+    largest = limit(sheet.rules, "dominant_authorities")
+    for i in range(len(sheet.rows)):
+        every, first, second = (sheet.number(i, key) for key in sheet.dominance)
+        if every is None or first is None or second is None:
+            continue
+        if first + second > every or second > first:
+            raise DisclosureError(
+                f"row {i + 1}: the largest two authorities hold {first} and {second} of {every}"
+            )
+        held = first + (second if largest > 1 else 0)
+        by_share = 100 * held > limit(sheet.rules, "dominant_share") * every
+        by_rest = 100 * (every - first - second) < limit(sheet.rules, "p_percent") * first
+        if by_share or by_rest:
+            for key in (*sheet.counts, *sheet.rates, *sheet.statistics, *sheet.estimates):
+                sheet.hide(i, key, "one or two authorities dominate")
+
+
 def guard_estimates(sheet: Sheet, column: str | None, constant: float | None) -> None:
     if not sheet.estimates or sheet.rules.threshold <= 0:
         return
     if column is None and constant is None:
         raise DisclosureError(
             "say how many residual degrees of freedom the fit has: residual_dof_column=… or "
-            f"residual_dof=… (at least {RESIDUAL_DOF})"
+            f"residual_dof=… (at least {limit(sheet.rules, 'residual_dof')})"
         )
     for i, row in enumerate(sheet.rows):
         dof = row[column] if column is not None else constant
         thin = any((i, key) in sheet.hidden for key in sheet.counts)
-        if not finite(dof) or float(dof) < RESIDUAL_DOF or thin:  # type: ignore[arg-type]
+        if not finite(dof) or float(dof) < limit(sheet.rules, "residual_dof") or thin:  # type: ignore[arg-type]
             why = "behind a count below the threshold" if thin else "too few degrees of freedom"
             for key in sheet.estimates:
                 sheet.hide(i, key, why)
 
 
-def margins(sheet: Sheet) -> None:
-    """Hide any total from which a hidden part could be found by subtraction."""
-    size, slack = len(sheet.rows), max(sheet.rules.threshold, 1)
-    label = sheet.labels[0] if sheet.labels else None
-    for key in sheet.counts:
-        if not any((i, key) in sheet.hidden for i in range(size)):
-            continue
-        values = [sheet.number(i, key) or 0 for i in range(size)]
-        for i in range(size):
-            named = label is not None and bool(_MARGIN.match(str(sheet.rows[i].get(label, ""))))
-            # Distinct children of the parts may add to a little more than those of the whole.
-            adds_up = size > 2 and abs(2 * values[i] - sum(values)) < slack
-            if named or adds_up:
-                sheet.hide(i, key, "a total that would reveal a part")
-    for whole, parts in _column_sums(sheet, slack):
-        for i in range(size):
-            if any((i, part) in sheet.hidden for part in parts):
-                sheet.hide(i, whole, "a total that would reveal a part")
+def secondary(sheets: Sequence[Sheet]) -> None:
+    """Hide what would give a hidden count away, in each table and across tables of a population.
+
+    A total over a hidden part is hidden. Then the attack is run (`attack.protect`), and counts
+    are hidden until every hidden one can be anything from 1 to threshold - 1.
+    """
+    rules = sheets[0].rules
+    if rules.threshold <= 0 or not any(
+        key in sheet.counts for sheet in sheets for _, key in sheet.hidden
+    ):
+        return
+    slack = float(max(rules.threshold, 1))
+    tables = [sheet.exact(t) for t, sheet in enumerate(sheets)]
+    named: list[Equation] = []
+    inside: list[Equation] = []
+    across: list[Equation] = []
+    for t, table in enumerate(tables):
+        for column in table.values():
+            named += by_names(column)
+            inside += by_rows(column, slack)
+            own = [_named(count, f"table {t}") for count in column]
+            inside += by_labels(own, slack)
+        inside += by_columns(table, slack)
+    shared = [c for table in tables for column in table.values() for c in column if c.population]
+    across += by_labels(shared, slack)
+    _hide_totals(sheets, named, inside)
+    every = [*inside, *across]
+    exact = {c.key: int(c.known[0]) for t in tables for col in t.values() for c in col}
+    gone = [(t, i, k) for t, s in enumerate(sheets) for i, k in s.hidden if k in s.counts]
+    shown = {key: round_count(n, rules) for key, n in exact.items() if key not in set(gone)}
+    added = protect(
+        exact, gone, every, base=rules.rounding_base, threshold=rules.threshold, shown=shown
+    )
+    for t, i, key in added:
+        sheets[t].hide(i, key, "would reveal a hidden count by subtraction")
+    if added:
+        _hide_totals(sheets, named, inside)
 
 
-def _column_sums(sheet: Sheet, slack: int) -> list[tuple[str, tuple[str, ...]]]:
-    """Count columns that are, row by row, (nearly) the sum of two or more others."""
-    if len(sheet.counts) < 3 or len(sheet.counts) > 8:
-        return []
-    found = []
-    table = {k: [sheet.number(i, k) for i in range(len(sheet.rows))] for k in sheet.counts}
-    for whole in sheet.counts:
-        others = [k for k in sheet.counts if k != whole]
-        for size in range(2, len(others) + 1):
-            for parts in itertools.combinations(others, size):
-                rows = zip(table[whole], zip(*(table[p] for p in parts), strict=True), strict=True)
-                gaps = [
-                    abs(w - sum(v or 0 for v in ps))
-                    for w, ps in rows
-                    if w is not None and not all(v is None for v in ps)
-                ]
-                if gaps and max(gaps) < slack:
-                    found.append((whole, parts))
-    return found
+def _named(count: Count, population: str) -> Count:
+    return Count(count.key, population, count.measure, count.place, count.known)
+
+
+def _hide_totals(
+    sheets: Sequence[Sheet], named: Sequence[Equation], others: Sequence[Equation]
+) -> None:
+    def gone(key: Key) -> bool:
+        return (key[1], key[2]) in sheets[key[0]].hidden
+
+    found = True
+    while found:
+        found = False
+        for number, equation in enumerate([*named, *others]):
+            wholes = [k for k, c in equation.terms.items() if c > 0]
+            parts = [k for k, c in equation.terms.items() if c < 0]
+            # One count in two places is no total: there the attack decides.
+            is_total = len(wholes) == 1 and (len(parts) > 1 or number < len(named))
+            if is_total and not gone(wholes[0]) and any(map(gone, parts)):
+                table, row, key = wholes[0]
+                sheets[table].hide(row, key, "a total that would reveal a part")
+                found = True
 
 
 def carry(sheet: Sheet) -> None:

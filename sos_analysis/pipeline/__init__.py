@@ -16,7 +16,7 @@ from typing import Any
 from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.pipeline.steps import Console, Run, Step, Verbosity, one_build
 from sos_analysis.sources import ROOT, code_hash, versions
-from sos_analysis.workspace import CELL_MODULES, DATA, RESULTS, extract_hash
+from sos_analysis.workspace import CELL_MODULES, DATA, RELEASED_MARK, RESULTS, extract_hash
 
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
@@ -53,6 +53,8 @@ class Options:
         Size of the synthetic extract (1 is England) and its seed (the study's own if None).
     public_data
         Folder of the public statistics; empty for `data/public`, or else the released results.
+    from_release
+        Folder of a release: the book is made of its results, and no record is read.
     """
 
     study: str = "synthetic"
@@ -62,6 +64,7 @@ class Options:
     scale: float = 1.0
     seed: int | None = None
     public_data: str = ""
+    from_release: str = ""
     verbosity: Verbosity = "normal"
 
 
@@ -218,8 +221,32 @@ class _Plan:
         )
         return "made-up England"
 
+    def unpack(self) -> str:
+        """Take the results of a release, after each file was compared with its checksum."""
+        from sos_analysis.pipeline.release import check
+
+        folder = Path(_absolute(self.options.from_release))
+        found = check(folder)  # before anything is changed
+        lacking = [name for name in self.chapters if name not in found]
+        if lacking:
+            raise ParameterError(
+                f"the release has no chapter {lacking[0]!r}; it has: {', '.join(found)}"
+            )
+        self.steps.append(
+            Step(
+                "results of the release",
+                "unpack",
+                {"release": str(folder), "out": str(RESULTS)},
+                lambda: self._files(folder),
+                tuple(RESULTS / f"{name}.json" for name in found),
+            )
+        )
+        return "results of the release"
+
     def parameters(self, name: str) -> dict[str, Any]:
         """Parameters of a chapter that differ from its defaults."""
+        if self.options.from_release:
+            return self._released_parameters(name)
         given = {
             "study": self.study_argument,
             "extract": self.extract_argument,
@@ -230,6 +257,21 @@ class _Plan:
             key: value
             for key, value in given.items()
             if key in known and value != _default(known[key])
+        }
+
+    def _released_parameters(self, name: str) -> dict[str, Any]:
+        """Those the released result was made with; where its records lay does not count."""
+        from sos_analysis.results import ChapterResult
+
+        path = Path(self.options.from_release) / "results" / f"{name}.json"
+        known = self.specs[name].parameters
+        made = ChapterResult.load(path).parameters
+        return {
+            key: value
+            for key, value in made.items()
+            if key in known
+            and key not in ("study", "extract", "public_data")
+            and value != _default(known[key])
         }
 
     def estimate(self, name: str, cells: str | None) -> str:
@@ -302,7 +344,7 @@ class _Plan:
     def downloads(self, after: tuple[str, ...]) -> str:
         """Files to take away."""
         names = [*self.specs]
-        if any(step.task == "england" for step in self.steps):
+        if self.options.from_release or any(step.task == "england" for step in self.steps):
             names.append(ENGLAND)
         self.steps.append(
             Step(
@@ -356,6 +398,14 @@ def _default(parameter: Any) -> Any:
 def plan(options: Options, run: Run) -> list[Step]:
     """Steps of a build in an order in which they could run."""
     made = _Plan(options, run)
+    if options.from_release:
+        first = made.unpack()
+        last = [first, *(made.notebook(name, first) for name in made.chapters)]
+        if _all_chapters(made):
+            last.append(made.downloads(tuple(last)))
+            made.book(tuple(last))
+        return made.steps
+    (RESULTS / RELEASED_MARK).unlink(missing_ok=True)
     facts = made.facts()
     wanted = {outcome: None for name in made.chapters for outcome in made.specs[name].outcomes}
     cells = made.cells(tuple(wanted)) if wanted else None

@@ -1,7 +1,9 @@
-"""A folder of results fit to leave a secure setting: safe tables, sealed results, and a log.
+"""A folder of results fit to leave a secure setting, with a log that an output checker can read.
 
-Only what `SafeTable` and `SafeFigure` hold is written, and only from results whose seal is whole.
-The log names each file with its hash and where it comes from, for whoever checks outputs.
+``results/`` holds the sealed results from which the whole book is built, ``tables/`` the same
+tables and charts as CSV, ``release.json`` every output with what it is, the rule, the judgement
+and its checksum; ``log.md``, ``log.csv`` and ``summary.html`` say the same for people. Only what
+`SafeTable` and `SafeFigure` hold is written. An output that fails stops the release.
 """
 
 from __future__ import annotations
@@ -15,11 +17,15 @@ from pathlib import Path
 
 from sos_analysis import __version__
 from sos_analysis.errors import SosError
+from sos_analysis.pipeline import release_log
+from sos_analysis.pipeline.release_judge import Output, judge
 from sos_analysis.pipeline.work import replace_folder
-from sos_analysis.results import load_bundle
+from sos_analysis.results import ChapterResult, load_bundle
 from sos_analysis.workspace import RESULTS
 
 LOG = "release.json"
+SCHEMA = "sos-release"
+VERSION = 2
 
 
 def release(out: Path, results: Path = RESULTS) -> Iterator[str]:
@@ -35,38 +41,108 @@ def release(out: Path, results: Path = RESULTS) -> Iterator[str]:
     Raises
     ------
     SosError
-        If there are no results, a result was changed since it was made, or `out` holds other
-        files than a release.
+        If there are no results, a result was changed since it was made, an output fails, or
+        `out` holds other files than a release. What is wrong with a failed output is then in the
+        log alone, in a folder named as `out` with ``-refused``.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / LOG).is_file())):
         raise SosError(f"{out} is not a release; give a new folder with --out")
     bundle = load_bundle(results)
+    outputs = judge(bundle)
+    refused = out.with_name(f"{out.name}-refused")
+    bad = [o for o in outputs if o.status == "fail"]
+    if bad:
+        _write({}, outputs, refused, refused=True)
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise SosError(
+            f"{bad[0].name}: {bad[0].reasons[0]}{more}; nothing was released, the log is "
+            f"{refused / 'log.md'}"
+        )
+    files: dict[str, str] = {}
+    for result in bundle:
+        own = {f"results/{result.name}.json": result.to_json()}
+        own |= {f"tables/{name}": text for name, text in result.csv_files().items()}
+        files |= own
+        yield f"{result.name}: {result.origin}, {len(own)} files"
+    _write(files, outputs, out)
+    if (refused / LOG).is_file():
+        shutil.rmtree(refused)
+    review = sum(o.status == "review" for o in outputs)
+    yield (
+        f"release: {out}, {len(files)} files, {len(outputs)} outputs, {review} to review; "
+        f"for the output checker: {out / 'summary.html'}"
+    )
+
+
+def _write(
+    files: dict[str, str], outputs: tuple[Output, ...], out: Path, *, refused: bool = False
+) -> None:
+    sums = {name: _digest(text) for name, text in files.items()}
+    rows = [release_log.row(output, sums) for output in outputs]
+    told = {
+        "log.csv": release_log.as_csv(rows),
+        "log.md": release_log.as_markdown(rows, refused=refused),
+        "summary.html": release_log.as_html(rows, refused=refused),
+    }
+    sums |= {name: _digest(text) for name, text in told.items()}
+    log = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "software": __version__,
+        "refused": refused,
+        "outputs": rows,
+        "files": [{"file": name, "sha256": sums[name]} for name in sorted(sums)],
+    }
+    text = json.dumps(log, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     staging = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
-    entries = []
     try:
-        for result in bundle:
-            files = {f"results/{result.name}.json": result.to_json()}
-            files |= {f"tables/{name}": text for name, text in result.csv_files().items()}
-            for name, text in files.items():
-                path = staging / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8", newline="\n")
-                entries.append(
-                    {
-                        "file": name,
-                        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-                        "chapter": result.name,
-                        "origin": result.origin,
-                        "parameters": dict(result.parameters),
-                        "hashes": dict(result.hashes),
-                    }
-                )
-            yield f"{result.name}: {result.origin}, {len(files)} files"
-        log = {"schema": "sos-release", "version": __version__, "files": entries}
-        text = json.dumps(log, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        (staging / LOG).write_text(text, encoding="utf-8", newline="\n")
+        for name, content in {**files, **told, LOG: text}.items():
+            path = staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8", newline="\n")
         replace_folder(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    yield f"release: {out}, {len(entries)} files and their log {LOG}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check(folder: Path) -> dict[str, ChapterResult]:
+    """Results of a release, after every file was compared with its checksum in the log.
+
+    Raises
+    ------
+    SosError
+        The folder is no release of this version; a file is missing, was changed or added; names
+        the first.
+    """
+    path = folder / LOG
+    if not path.is_file():
+        raise SosError(f"no release at {folder}: it has no {LOG}; make one with the verb release")
+    try:
+        log = json.loads(path.read_text("utf-8"))
+        listed = {entry["file"]: entry["sha256"] for entry in log["files"]}
+        schema, version, refused = log["schema"], log["version"], log["refused"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SosError(f"{path}: not the log of a release ({error})") from error
+    if schema != SCHEMA or version != VERSION or refused:
+        raise SosError(f"{path}: not a release of version {VERSION}; make the release again")
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    found.pop(LOG)
+    remedy = "ask its sender for it again"
+    for name in sorted({*listed, *found}):
+        if name not in found:
+            raise SosError(f"{folder}: {name} is missing; {remedy}")
+        if name not in listed:
+            raise SosError(f"{folder}: {name} is not part of the release; {remedy}")
+        if hashlib.sha256(found[name].read_bytes()).hexdigest() != listed[name]:
+            raise SosError(f"{folder}: {name} was changed since the release was made; {remedy}")
+    bundle = load_bundle(folder / "results")
+    # The checksums are in the folder too, so someone who can change one can change the other.
+    bad = [o for o in judge(bundle) if o.status == "fail"]
+    if bad:
+        raise SosError(f"{folder}: {bad[0].name}: {bad[0].reasons[0]}; {remedy}")
+    return dict(bundle.chapters)

@@ -93,6 +93,27 @@ def england(out: str, study: str, extract: str) -> Answer:
 
 
 @_task
+def unpack(release: str, out: str) -> Answer:
+    """Put the results of a release in the place of what is there."""
+    from sos_analysis.pipeline.release import check
+    from sos_analysis.workspace import RELEASED_MARK
+
+    found = check(Path(release))
+    folder = Path(out)
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        staging.mkdir(parents=True)
+        for name in found:
+            shutil.copyfile(Path(release, "results", f"{name}.json"), staging / f"{name}.json")
+        (staging / RELEASED_MARK).write_text("results of a release\n", encoding="utf-8")
+        replace_folder(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return {"summary": f"{len(found)} results, every checksum whole"}
+
+
+@_task
 def estimate(chapter: str, parameters: dict[str, Any], out: str) -> Answer:
     """Compute a chapter's results and keep them."""
     from sos_analysis import chapters

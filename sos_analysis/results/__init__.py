@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from sos_analysis.results.bundle import Bundle, bundle, load_bundle
 from sos_analysis.results.chapter import ChapterResult
-from sos_analysis.results.claims import FINGERPRINTS, Claim, code_hash, content_hash
+from sos_analysis.results.claims import (
+    FINGERPRINTS,
+    Claim,
+    code_hash,
+    content_hash,
+    without_places,
+)
 
 __all__ = [
     "FINGERPRINTS",
@@ -18,4 +24,5 @@ __all__ = [
     "code_hash",
     "content_hash",
     "load_bundle",
+    "without_places",
 ]

@@ -40,7 +40,7 @@ class ChapterResult:
     name, title, origin : str
         Notebook stem; heading; one of `disclosure.ORIGINS`.
     parameters : mapping
-        JSON-ready parameters it was made with.
+        JSON-ready parameters it was made with; a path stands as a hash.
     claims : mapping of id to Claim
     tables, figures : mapping of name to SafeTable, SafeFigure
     checks : tuple of CheckResult
@@ -101,7 +101,8 @@ class ChapterResult:
         content_hash(dict(self.parameters))
         object.__setattr__(self, "claims", {k: self._whole(c) for k, c in self.claims.items()})
         # As JSON reads it back (tuples become lists), so that a loaded result equals the saved.
-        object.__setattr__(self, "parameters", json.loads(json.dumps(dict(self.parameters))))
+        kept = without_places(self.parameters)
+        object.__setattr__(self, "parameters", json.loads(json.dumps(kept)))
         for key, sentence in self.prose.items():
             self._check_sentence(key, sentence)
         for name in ("parameters", "claims", "tables", "figures", "prose", "hashes", "notes"):

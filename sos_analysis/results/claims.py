@@ -52,6 +52,16 @@ def content_hash(content: Any) -> str:
 FINGERPRINTS = ("study", "data", "code")
 
 
+def without_places(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters in which a path stands as a hash: a path names machines, projects and people."""
+    return {
+        key: f"path-{hashlib.sha256(value.encode()).hexdigest()[:8]}"
+        if isinstance(value, str) and ("/" in value or "\\" in value)
+        else value
+        for key, value in parameters.items()
+    }
+
+
 # --- claims -----------------------------------------------------------------------------------
 
 

@@ -138,7 +138,9 @@ def study_from(content: Mapping[str, Any], path: Path) -> Study:
         authorities=authorities,
         outcomes=outcomes,
         completeness=_completeness(top.section("completeness", _KEYS["completeness"])),
-        disclosure=_disclosure(top.section("disclosure", _KEYS["disclosure"])),
+        disclosure=_disclosure(
+            top.section("disclosure", _KEYS["disclosure"]), tuple(a.name for a in authorities)
+        ),
         inference=_inference(top.section("inference", _KEYS["inference"])),
         truth=truth,
         synthetic=settings,
@@ -161,7 +163,9 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "authorities": ("code", "name", "ofsted", "practice_model"),
     "outcomes": tuple(f for f in Outcome.__dataclass_fields__),
     "completeness": tuple(CompletenessRules.__dataclass_fields__),
-    "disclosure": tuple(DisclosureRules.__dataclass_fields__),
+    "disclosure": tuple(
+        f for f in DisclosureRules.__dataclass_fields__ if f not in ("names", "local")
+    ),
     "inference": tuple(InferenceRules.__dataclass_fields__),
     "truth": tuple(Truth.__dataclass_fields__),
     "synthetic": tuple(SyntheticSettings.__dataclass_fields__),
@@ -310,12 +314,22 @@ def _completeness(s: Section) -> CompletenessRules:
     )
 
 
-def _disclosure(s: Section) -> DisclosureRules:
+def _disclosure(s: Section, names: tuple[str, ...]) -> DisclosureRules:
+    limits = {
+        "dominant_authorities": (1, 2),
+        "dominant_share": (50, 100),
+        "p_percent": (0, 100),
+        "residual_dof": (1, 1000),
+    }
+    # Rules of common practice hold where a study file says nothing.
+    given = {key: s.whole(key, *span) for key, span in limits.items() if key in s.data}
     return DisclosureRules(
         threshold=s.whole("threshold", 1, 1000),
         rounding_base=s.whole("rounding_base", 1, 1000),
         minimum_authorities=s.whole("minimum_authorities", 1, 200),
         source=s.text("source"),
+        names=names,
+        **given,  # type: ignore[arg-type]
     )
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -161,12 +161,37 @@ class CompletenessRules:
 
 @dataclass(frozen=True)
 class DisclosureRules:
-    """Smallest count that may be shown, rounding base, fewest authorities behind a cell."""
+    """What may be shown: see `disclosure`, which applies it.
+
+    Smallest count, rounding base, fewest authorities behind a cell; the largest
+    `dominant_authorities` may hold at most `dominant_share` percent, and what is left beside the
+    largest two must be at least `p_percent` of the largest; fewest residual degrees of freedom of
+    a fit. `names` are those of the study's authorities, which no table may give; `local` is the
+    one authority that a local profile is about ('' elsewhere).
+    """
 
     threshold: int
     rounding_base: int
     minimum_authorities: int
     source: str
+    dominant_authorities: int = 2
+    dominant_share: int = 90
+    p_percent: int = 10
+    residual_dof: int = 10
+    names: tuple[str, ...] = ()
+    local: str = ""
+
+    def for_local_profile(self, name: str) -> DisclosureRules:
+        """Rules of a profile of one authority: no minimum of authorities; all else holds.
+
+        Raises
+        ------
+        ValueError
+            The authority is not one of the study's.
+        """
+        if name not in self.names:
+            raise ValueError(f"no authority {name!r} in the study")
+        return replace(self, minimum_authorities=1, local=name)
 
 
 @dataclass(frozen=True)

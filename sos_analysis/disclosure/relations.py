@@ -1,0 +1,159 @@
+"""How counts add up: what a reader could use to find a hidden one by subtraction.
+
+Relations come from three places. Labels say which cell is the total of which, within a table and
+across tables of one population. Numbers give away a total that no label names: a count that is
+(nearly) the sum of a run of rows. Columns add up row by row. Distinct children may be fewer in
+the whole than in its parts, so a relation holds up to a gap, which the attacker is taken to know.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sos_analysis.disclosure.attack import Equation, Key
+
+#: First words of a label that sums others up.
+_MARGIN = re.compile(
+    r"^\W*(total|all|overall|both|any|england|sum|everyone|everybody|whole|combined|together)\b",
+    re.IGNORECASE,
+)
+_MOST_COLUMNS = 8
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Count:
+    """One count of a table: what it is a count of, where it stands, and what is known of it."""
+
+    key: Key
+    population: str
+    measure: str
+    place: Mapping[str, str]
+    known: Range
+
+
+def is_margin(label: object) -> bool:
+    """Whether a label says that its row sums others up."""
+    return bool(_MARGIN.match(str(label)))
+
+
+def place_of(labels: Mapping[str, object]) -> dict[str, str]:
+    """Coordinates of a row: its labels but those that sum up."""
+    return {
+        key: " ".join(str(value).split()).casefold()
+        for key, value in labels.items()
+        if str(value).strip() and not is_margin(value)
+    }
+
+
+def by_labels(counts: Sequence[Count], slack: float) -> Iterator[Equation]:
+    """Totals and their parts, and one count in two places, by coordinates."""
+    groups: dict[tuple[str, str], list[Count]] = defaultdict(list)
+    for count in counts:
+        groups[(count.population, count.measure)].append(count)
+    for members in groups.values():
+        by_dimensions: dict[frozenset[str], list[Count]] = defaultdict(list)
+        for count in members:
+            by_dimensions[frozenset(count.place)].append(count)
+        for dimensions, wholes in by_dimensions.items():
+            yield from _same(wholes, slack)
+            for finer, parts in by_dimensions.items():
+                if not dimensions < finer:
+                    continue
+                under: dict[tuple[str, ...], dict[tuple[str, ...], Count]] = defaultdict(dict)
+                order = sorted(dimensions)
+                for part in parts:
+                    at = tuple(part.place[d] for d in order)
+                    under[at].setdefault(tuple(part.place[d] for d in sorted(finer)), part)
+                for whole in wholes:
+                    found = list(under[tuple(whole.place[d] for d in order)].values())
+                    if len(found) > 1:
+                        yield from _sum([whole], found, slack)
+
+
+def _same(cells: Sequence[Count], slack: float) -> Iterator[Equation]:
+    first: dict[tuple[tuple[str, str], ...], Count] = {}
+    for cell in cells:
+        at = tuple(sorted(cell.place.items()))
+        if at in first:
+            yield from _sum([cell], [first[at]], slack)
+        else:
+            first[at] = cell
+
+
+def _sum(one: Sequence[Count], other: Sequence[Count], slack: float) -> Iterator[Equation]:
+    """One side equals the other, if what is known of them allows it."""
+    low = sum(c.known[0] for c in one) - sum(c.known[1] for c in other)
+    high = sum(c.known[1] for c in one) - sum(c.known[0] for c in other)
+    if low > slack or high < -slack:
+        return  # they do not add up: not a whole and its parts
+    # Exact counts leave one gap. Published ones leave a range, in which no gap is the best guess.
+    gap = low if low == high else min(max(0.0, low), high)
+    terms: dict[Key, float] = {}
+    for sign, cells in ((1.0, one), (-1.0, other)):
+        for cell in cells:
+            terms[cell.key] = terms.get(cell.key, 0.0) + sign
+    terms = {k: v for k, v in terms.items() if v}
+    if len(terms) > 1:
+        yield Equation(terms, gap, gap)
+
+
+def by_names(column: Sequence[Count]) -> Iterator[Equation]:
+    """Rows that are called a total, over whatever rows they could be the total of.
+
+    Whether or not the rows add up: the missing part may stand elsewhere.
+    """
+    for whole in column:
+        parts = [
+            c
+            for c in column
+            if len(c.place) > len(whole.place)
+            and all(c.place.get(d) == level for d, level in whole.place.items())
+        ]
+        if parts:
+            yield Equation({whole.key: 1.0, **{c.key: -1.0 for c in parts}})
+
+
+def by_rows(column: Sequence[Count], slack: float) -> Iterator[Equation]:
+    """Counts of one column that are (nearly) the sum of rows beside them; exact counts only.
+
+    All other rows within `slack`. A block right above or below exactly, because two counts often
+    come near a third by chance. Two blocks that make up the table and have the same sum (two
+    breakdowns of one group without its total).
+    """
+    size = len(column)
+    values = [c.known[0] for c in column]
+    sums = [0.0, *itertools.accumulate(values)]
+    for i, value in enumerate(values):
+        if value <= 0:
+            continue
+        if size > 2 and abs(sums[size] - 2 * value) < slack:
+            yield from _sum([column[i]], [*column[:i], *column[i + 1 :]], slack)
+        blocks = [(a, i) for a in range(i - 1)] + [(i + 1, b) for b in range(i + 3, size + 1)]
+        for a, b in blocks:
+            if sums[b] - sums[a] == value:
+                yield from _sum([column[i]], column[a:b], slack)
+    for cut in range(2, size - 1):
+        if sums[size] > 0 and sums[cut] * 2 == sums[size]:
+            yield from _sum(column[:cut], column[cut:], slack)
+
+
+def by_columns(table: Mapping[str, Sequence[Count]], slack: float) -> Iterator[Equation]:
+    """Columns that are, in every row, (nearly) the sum of two or more others."""
+    names = list(table)
+    if not 3 <= len(names) <= _MOST_COLUMNS:
+        return
+    for whole in names:
+        others = [k for k in names if k != whole]
+        for size in range(2, len(others) + 1):
+            for parts in itertools.combinations(others, size):
+                rows = list(zip(table[whole], *(table[p] for p in parts), strict=True))
+                gaps = [abs(r[0].known[0] - sum(c.known[0] for c in r[1:])) for r in rows]
+                if gaps and max(gaps) < slack:
+                    for r in rows:
+                        yield from _sum([r[0]], r[1:], slack)

@@ -1,0 +1,253 @@
+"""What an output checker would ask of each output: what is it, which rule, pass, review or fail.
+
+'fail': a rule is broken, nothing may be released. 'review': no rule is broken, but a person must
+look, because the rule cannot see what the number is a count of. 'already published': numbers that
+anyone can read, and words and choices of the design.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sos_analysis.disclosure import COUNT_UNITS, RECORD_ORIGINS, SafeFigure, SafeTable
+from sos_analysis.disclosure.audit import Hidden, attack
+from sos_analysis.disclosure.safe import faults
+from sos_analysis.errors import DisclosureError, SosError
+from sos_analysis.results import Bundle, ChapterResult, Claim
+
+_COUNTED = "|".join(
+    sorted((re.escape(u) for u in COUNT_UNITS if len(u) > 1), key=len, reverse=True)
+)
+#: A count of people or cases written into a sentence.
+_SAID = re.compile(rf"(?<![\w.,])(\d[\d,]*)\s+(?:\w+\s+)?(?:{_COUNTED})\b", re.IGNORECASE)
+#: Labels that are whole numbers and no counts.
+_TIMES = frozenset(["time", "year", "years", "first", "last", "draws", "period"])
+_STANDARD = (10, 5)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output and its judgement; `file` is where it stands in the release."""
+
+    name: str
+    kind: str
+    what: str
+    chapter: str
+    origin: str
+    rule: str
+    status: str
+    reasons: tuple[str, ...] = ()
+    cells: int = 0
+    suppressed: int = 0
+    secondary: int = 0
+    actions: tuple[str, ...] = ()
+    file: str = ""
+    command: str = ""
+
+
+def judge(bundle: Bundle) -> tuple[Output, ...]:
+    """Every output of all results, judged; the attack runs over all tables together."""
+    tables: dict[str, SafeTable] = {}
+    for result in bundle:
+        items: Mapping[str, SafeTable | SafeFigure] = {**result.tables, **result.figures}
+        for name, item in items.items():
+            tables[f"{result.name}/{name}"] = item if isinstance(item, SafeTable) else item.data
+    reasons: dict[str, list[str]] = {}
+    try:
+        for hidden in attack(tables):
+            if not hidden.protected:
+                reasons.setdefault(hidden.table, []).append(_found(hidden))
+    except DisclosureError as error:
+        raise SosError(f"the attack on the tables could not be run: {error}") from error
+    found: list[Output] = []
+    for result in bundle:
+        found += _outputs(result, reasons)
+    return tuple(found)
+
+
+def _found(hidden: Hidden) -> str:
+    most = "any number" if hidden.high == float("inf") else f"{hidden.high:.0f}"
+    return (
+        f"row {hidden.row + 1}, column {hidden.column!r}: the hidden count can be found to lie "
+        f"from {hidden.low:.0f} to {most}"
+    )
+
+
+def _outputs(result: ChapterResult, attacked: Mapping[str, list[str]]) -> Iterator[Output]:
+    command = _command(result)
+    items: Mapping[str, SafeTable | SafeFigure] = {**result.tables, **result.figures}
+    files = dict(zip(items, result.csv_files(), strict=True))
+    for name, item in items.items():
+        table = item if isinstance(item, SafeTable) else item.data
+        words = [table.title, table.caption]
+        kind = "table"
+        if isinstance(item, SafeFigure):
+            kind = f"chart ({item.kind})"
+            words += [item.subtitle, item.alt]
+        bad = [*faults(table), *attacked.get(f"{result.name}/{name}", [])]
+        bad += _said(" ".join(words), table.origin, table.record.threshold, table.record.base)
+        look = _labels(table)
+        record = table.record
+        status = "fail" if bad else "review" if look else record.status
+        yield Output(
+            name=f"{result.name}/{name}",
+            kind=kind,
+            what=table.title,
+            origin=table.origin,
+            rule=_rule(table),
+            status=status,
+            reasons=tuple(bad or look),
+            cells=record.cells,
+            suppressed=record.suppressed,
+            secondary=record.secondary,
+            actions=record.actions,
+            file=f"tables/{files[name]}",
+            chapter=result.name,
+            command=command,
+        )
+    yield _numbers(result)
+    yield _sentences(result)
+
+
+def _rule(table: SafeTable) -> str:
+    roles = {c.role for c in table.columns}
+    if table.record.status != "pass":
+        return table.record.rule
+    parts = [table.record.rule] if roles & {"count", "rate", "statistic", "authorities"} else []
+    if "rate" in roles:
+        parts.append("rates of rounded counts, hidden where nearly all or few have the outcome")
+    if "estimate" in roles:
+        parts.append("model results: enough residual degrees of freedom")
+    return "; ".join(parts) or "words and labels alone"
+
+
+def _labels(table: SafeTable) -> list[str]:
+    """Whole numbers declared as labels that could be counts; a person must look at them."""
+    if table.origin not in RECORD_ORIGINS:
+        return []
+    found = []
+    for column in table.columns:
+        values = [v for v in table.values(column.key) if not isinstance(v, str)]
+        small = [v for v in values if 0 < v < table.record.threshold]
+        if column.role == "category" and column.key not in _TIMES and small:
+            found.append(
+                f"column {column.label!r} holds whole numbers declared as labels, down to "
+                f"{min(small):g}: of authorities, returns or runs, not of children?"
+            )
+    return found
+
+
+def _numbers(result: ChapterResult) -> Output:
+    threshold, step = _rules_of(result)
+    bad, look = [], []
+    for claim in result.claims.values():
+        wrong = _count_fault(claim, threshold, step)
+        if wrong:
+            bad.append(wrong)
+        elif _maybe_count(claim, threshold):
+            look.append(f"{claim.id} is {claim.value}{f' {claim.unit}' if claim.unit else ''}")
+    numbers = sum(not isinstance(c.value, str) for c in result.claims.values())
+    reasons = tuple(bad) or (
+        (f"whole numbers below {threshold}, not of children?: {', '.join(look)}",) if look else ()
+    )
+    from_records = any(c.origin in RECORD_ORIGINS for c in result.claims.values())
+    return Output(
+        name=f"{result.name}/numbers",
+        kind="numbers in sentences",
+        what=f"{numbers} numbers that sentences quote: estimates, intervals, choices of the design",
+        origin=result.origin,
+        rule=f"counts of children at least {threshold} and rounded to {step}; estimates as in the "
+        "tables"
+        if from_records
+        else "published numbers and choices of the design",
+        status="fail" if bad else "review" if look else _plain_status(result),
+        reasons=reasons,
+        cells=numbers,
+        suppressed=sum(c.value == "[c]" for c in result.claims.values()),
+        file=f"results/{result.name}.json",
+        chapter=result.name,
+        command=_command(result),
+    )
+
+
+def _sentences(result: ChapterResult) -> Output:
+    threshold, step = _rules_of(result)
+    texts = [re.sub(r"\{[^{}]*\}", " ", s) for s in result.prose.values()]
+    texts += [f"{c.title} {c.sentence}" for c in result.checks]
+    if result.verdict is not None:
+        v = result.verdict
+        texts += [v.sentence, *v.reasons, *v.what_would_change]
+    texts += [*result.notes.values(), result.title]
+    bad = _said(" | ".join(texts), result.origin, threshold, step)
+    return Output(
+        name=f"{result.name}/sentences",
+        kind="checks, verdict and sentences",
+        what=f"{len(result.checks)} checks and {len(result.prose)} sentences in words",
+        origin=result.origin,
+        rule="no count of children typed into a sentence",
+        status="fail" if bad else _plain_status(result),
+        reasons=tuple(bad),
+        file=f"results/{result.name}.json",
+        chapter=result.name,
+        command=_command(result),
+    )
+
+
+def _plain_status(result: ChapterResult) -> str:
+    return "pass" if result.origin in RECORD_ORIGINS else "already published"
+
+
+def _rules_of(result: ChapterResult) -> tuple[int, int]:
+    """Threshold and base of the strictest table of a result."""
+    records = [t.record for t in result.tables.values()]
+    records += [f.record for f in result.figures.values()]
+    used = [(r.threshold, r.base) for r in records if r.threshold > 0]
+    return max(used) if used else _STANDARD
+
+
+def _count_fault(claim: Claim, threshold: int, step: int) -> str:
+    if claim.origin not in RECORD_ORIGINS or isinstance(claim.value, str):
+        return ""
+    if claim.unit.lower() not in COUNT_UNITS:
+        return ""
+    if claim.value < threshold or claim.value % step:
+        return f"{claim.id} is a count of {claim.unit} that is small or not rounded: {claim.value}"
+    return ""
+
+
+def _maybe_count(claim: Claim, threshold: int) -> bool:
+    return (
+        claim.origin in RECORD_ORIGINS
+        and isinstance(claim.value, int)
+        and claim.decimals == 0
+        and claim.low is None
+        and 0 < claim.value < threshold
+    )
+
+
+def _said(text: str, origin: str, threshold: int, step: int) -> list[str]:
+    if origin not in RECORD_ORIGINS:
+        return []
+    found = []
+    for match in _SAID.finditer(text):
+        number = int(match[1].replace(",", ""))
+        if re.search(r"\b(?:per|of|in|for|each|every)\s*$", text[: match.start()]):
+            continue  # a unit: per 100 children
+        if number < max(threshold, 1) or number % max(step, 1):
+            found.append(f"a count is typed in words: {match[0]!r}")
+    return found
+
+
+def _command(result: ChapterResult) -> str:
+    """What makes this result again; paths stand as the name of what is needed."""
+    if result.name == "facts" or result.name == "made_up_england":
+        return "python -m sos_analysis build"
+    words = [f"python -m sos_analysis build --only {result.name}"]
+    study = str(result.parameters.get("study", "synthetic"))
+    if study != "synthetic":
+        words.append(f"--study {study}")
+    if result.parameters.get("extract"):
+        words.append("--extract FOLDER")
+    return " ".join(words)

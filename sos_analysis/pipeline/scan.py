@@ -1,0 +1,450 @@
+"""Look through all that is about to be published, as an attacker would: `verify --disclosure`.
+
+Each file is of a channel (page, table, results, notebook, source, search index, picture, PDF, part
+of the theme). In each, what the results can show is recognised and taken out, piece by piece and
+exactly; a number that is left and stands in no allowed context (`scan_marks`) is a problem. So are
+record-level values, paths and user names anywhere, and a file of no known channel.
+
+What it cannot see: a number that is spelled out in words, drawn as pixels, or typed in a sentence
+in one of the allowed contexts.
+"""
+
+from __future__ import annotations
+
+import ast
+import html
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sos_analysis.errors import DisclosureError, SosError
+from sos_analysis.pipeline import scan_pages as pages
+from sos_analysis.pipeline.scan_known import (
+    Known,
+    file_digest,
+    known,
+    template_cells,
+    theme_files,
+    theme_lines,
+)
+from sos_analysis.pipeline.scan_marks import machine_names, numbers, record_level, traces
+
+#: Files that tools leave beside pages.
+_TOOLS = (".buildinfo", ".nojekyll", "robots.txt", "sitemap.xml", "objects.inv", "CNAME")
+_METADATA = {"kernelspec", "language_info", "mystnb", "sos"}
+_MOST = 5
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was looked at, and one sentence for each thing found."""
+
+    files: int
+    channels: dict[str, int]
+    problems: tuple[str, ...]
+
+
+def scan(site: Path, results: Path, *, extract: Path | None = None) -> Scan:
+    """Look through a folder of pages and all that lies in it.
+
+    Parameters
+    ----------
+    site : Path
+        Built pages (``_build/html``).
+    results : Path
+        Results that the pages show.
+    extract : Path, optional
+        The records: then no identifier in them may be anywhere.
+
+    Raises
+    ------
+    SosError
+        There is nothing to look at, or the results cannot be read.
+    """
+    from sos_analysis.results import load_bundle
+
+    if not site.is_dir() or not any(site.rglob("*.html")):
+        raise SosError(f"no pages in {site}; run 'python -m sos_analysis build' first")
+    try:
+        bundle = load_bundle(results)
+    except DisclosureError as error:
+        return Scan(0, {}, (f"results: {error}",))
+    looker = _Scanner(site, known(bundle))
+    for path in sorted(p for p in site.rglob("*") if p.is_file()):
+        looker.look(path)
+    looker.index()
+    if extract is not None:
+        looker.identifiers(extract)
+    return Scan(sum(looker.channels.values()), dict(looker.channels), tuple(looker.problems))
+
+
+class _Scanner:
+    def __init__(self, site: Path, can: Known) -> None:
+        self.site, self.can = site, can
+        self.problems: list[str] = []
+        self.channels: dict[str, int] = {}
+        self.headings: set[str] = set()
+        self.tokens: dict[str, set[str]] = {}
+        self.pairs: set[tuple[str, str]] = set()
+        self.dates = _known_dates()
+        self.names = machine_names()
+        self.read: dict[str, str] = {}
+
+    # --- what is said of a text --------------------------------------------------------------
+
+    def tell(self, path: Path, where: str, found: Iterator[str], what: str = "") -> None:
+        """Report at most a few of one kind in one place."""
+        shown = path.relative_to(self.site).as_posix()
+        for count, text in enumerate(found):
+            if count == _MOST:
+                self.problems.append(f"{shown}, {where}: and more")
+                return
+            self.problems.append(f"{shown}, {where}: {what}{text}")
+
+    def number(self, path: Path, where: str, text: str) -> None:
+        """Numbers that trace to nothing."""
+        quoted = (repr(found) for found in numbers(text))
+        self.tell(path, where, quoted, "a number from no result: ")
+
+    def marks(self, path: Path, where: str, text: str) -> None:
+        """Record-level values, paths and names; every text comes by here once."""
+        self.tell(path, where, record_level(text, self.dates))
+        self.tell(path, where, traces(text, self.names))
+
+    def fault(self, path: Path, text: str) -> None:
+        self.problems.append(f"{path.relative_to(self.site).as_posix()}: {text}")
+
+    # --- channels ----------------------------------------------------------------------------
+
+    def look(self, path: Path) -> None:
+        inside = path.relative_to(self.site).as_posix()
+        if path.is_symlink() and not path.resolve().is_relative_to(self.site.resolve()):
+            self.fault(path, "a link to a file outside the pages")
+            return
+        channel, handle = self._channel(inside, path)
+        self.channels[channel] = self.channels.get(channel, 0) + 1
+        try:
+            handle(path)
+        except (UnicodeDecodeError, ValueError, zlib.error) as error:
+            self.fault(path, f"cannot be read as a file of its kind ({type(error).__name__})")
+
+    def _channel(self, inside: str, path: Path) -> tuple[str, Any]:
+        suffix = path.suffix.lower()
+        if inside.startswith("_static/"):
+            return "theme", self.theme
+        if inside.startswith("downloads/") and suffix in (".csv", ".json"):
+            return ("table" if suffix == ".csv" else "results"), self.download
+        if suffix == ".ipynb" or inside.endswith(".ipynb.txt"):
+            return "notebook", self.notebook
+        if suffix in (".html", ".htm", ".xhtml"):
+            return "page", self.page
+        if suffix == ".pdf":
+            return "PDF", self.pdf
+        if suffix == ".svg":
+            return "picture", self.picture
+        if inside == "searchindex.js":
+            return "search index", self.search
+        if inside.startswith("_sources/") and suffix in (".md", ".txt", ".rst"):
+            return "page source", self.source
+        if path.name in _TOOLS:
+            return "tool", self.tool
+        return "unknown", self.unknown
+
+    def text(self, path: Path) -> str:
+        found = path.read_text("utf-8")
+        self.read[path.relative_to(self.site).as_posix()] = found
+        return found
+
+    def page(self, path: Path) -> None:
+        raw = self.text(path)
+        self._index_words(path, raw)
+        left = pages.read(self.can.strip(raw))
+        self.number(path, "text", left.text)
+        self.marks(path, "text", left.text)
+        for name, value in left.spoken:
+            self.number(path, f"attribute {name}", value)
+            self.marks(path, f"attribute {name}", value)
+        for comment in left.comments:
+            self.number(path, "comment", comment)
+            self.marks(path, "comment", comment)
+        for block in left.code:
+            self.marks(path, "code", block)
+            self.tell(path, "code", _rows(block))
+        for kind, body in left.scripts:
+            self.marks(path, "script", body)
+            if "json" in kind:
+                self.tell(path, "script", iter(["data that no chart of the results has"]))
+            else:
+                self.number(path, "script", body)
+
+    def _index_words(self, path: Path, raw: str) -> None:
+        whole = pages.read(raw)
+        self.headings |= set(whole.headings)
+        name = path.relative_to(self.site).with_suffix("").as_posix()
+        # As Sphinx cuts it: tags out, nothing in their place.
+        body = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", raw)
+        bare = html.unescape(re.sub(r"<[^<]*?>", "", body)).lower()
+        self.tokens[name] = set(re.findall(r"\w+", bare))
+        self.pairs |= pages.neighbours(whole.text) | pages.neighbours(
+            html.unescape(re.sub(r"<[^<]*?>", " ", body))
+        )
+
+    def download(self, path: Path) -> None:
+        inside = path.relative_to(self.site / "downloads").as_posix()
+        found = self.text(path)
+        self.marks(path, "file", found) if inside not in self.can.files else None
+        if inside not in self.can.files:
+            self.fault(path, "no result has this file")
+        elif found != self.can.files[inside]:
+            expected = self.can.files[inside].splitlines()
+            lines = found.splitlines()
+            pairs = enumerate(zip(lines, expected, strict=False), start=1)
+            line = next((n for n, (a, b) in pairs if a != b), min(len(lines), len(expected)) + 1)
+            self.fault(path, f"differs from the result it was made of, from line {line}")
+        else:
+            self.tell(path, "file", traces(found, self.names))
+
+    def source(self, path: Path) -> None:
+        found = self.text(path)
+        self.number(path, "source", pages.markdown(found))
+        self.marks(path, "source", found)
+        self.tell(path, "source", _rows(pages.fenced(found)))
+
+    def picture(self, path: Path) -> None:
+        left = pages.read(self.can.strip(self.text(path)))
+        self.number(path, "text", left.text)
+        self.marks(
+            path, "text", " ".join([left.text, *left.comments, *(v for _, v in left.spoken)])
+        )
+        for comment in left.comments:
+            self.number(path, "comment", comment)
+
+    def tool(self, path: Path) -> None:
+        if path.name != "objects.inv":
+            self.marks(path, "text", self.text(path))
+            return
+        data = path.read_bytes()
+        head, body = data.split(b"zlib.\n", 1)
+        text = head.decode() + zlib.decompress(body).decode()
+        self.marks(path, "text", text)
+
+    def theme(self, path: Path) -> None:
+        if file_digest(path) in theme_files():
+            return
+        # A few are filled in at build time: their words are looked at, not their code.
+        if path.suffix not in (".css", ".js", ".html"):
+            self.fault(path, "no part of the theme or of the book has this file")
+            return
+        lines = self.text(path).splitlines()
+        found = "\n".join(line for line in lines if line.strip() not in theme_lines())
+        self.marks(path, "text", found)
+        said = re.findall(r"/\*.*?\*/|(?<![:\w])//[^\n]*|<!--.*?-->", found, re.DOTALL)
+        if path.suffix == ".js":
+            said += re.findall(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'', found)
+        for text in said:
+            self.number(path, "text", text.strip("\"'"))
+
+    def unknown(self, path: Path) -> None:
+        self.fault(path, "a file of a kind that is not published")
+        text = path.read_bytes().decode("utf-8", "replace")
+        self.marks(path, "file", text)
+
+    def pdf(self, path: Path) -> None:
+        for where, text in pages.pdf_texts(path):
+            self.marks(path, where, text)
+            if not where.startswith("page "):
+                self.number(path, where, text)
+                continue
+            words = [w.lower() for w in pages.WORD.findall(text)]
+            around = zip(["", *words], words, [*words[1:], ""], strict=False)
+            self.tell(
+                path,
+                where,
+                (
+                    f"a number that no page shows so: {' '.join(three)!r}"
+                    for three in around
+                    if three[1][:1].isdigit()
+                    and three[:2] not in self.pairs
+                    and three[1:] not in self.pairs
+                    and any(numbers(" ".join(three)))
+                ),
+            )
+
+    # --- notebooks ---------------------------------------------------------------------------
+
+    def notebook(self, path: Path) -> None:
+        content = json.loads(self.text(path))
+        stem = path.name.removesuffix(".txt").removesuffix(".ipynb").removeprefix("made-up-")
+        template = template_cells(stem)
+        extra = {k: v for k, v in content.get("metadata", {}).items() if k not in _METADATA}
+        if extra:
+            self._json(path, "metadata", extra)
+        for number, cell in enumerate(content["cells"]):
+            where = f"cell {number}"
+            self._cell_source(path, where, cell, template)
+            rest = {k: v for k, v in cell.get("metadata", {}).items() if k != "tags"}
+            for name in ("metadata", "attachments"):
+                value = rest if name == "metadata" else cell.get(name)
+                if value:
+                    self._json(path, f"{where}, {name}", value)
+            for output in cell.get("outputs", []):
+                self._output(path, f"{where}, output", output)
+
+    def _cell_source(
+        self, path: Path, where: str, cell: dict[str, Any], template: frozenset[str]
+    ) -> None:
+        source = "".join(cell["source"])
+        if source in template:
+            # Committed words and code; a number typed there is one on the page.
+            if cell["cell_type"] == "markdown":
+                self.number(path, where, pages.markdown(source))
+            return
+        self.marks(path, where, source)
+        if cell["cell_type"] == "markdown":
+            self.number(path, where, re.sub(r"<[^>]*>", " ", pages.markdown(source)))
+        elif "injected-parameters" in cell.get("metadata", {}).get("tags", []):
+            if not _assignments(source):
+                self.tell(path, where, iter(["more than parameters in their cell"]))
+        else:
+            self.tell(path, where, iter(["code that the committed notebook does not have"]))
+
+    def _output(self, path: Path, where: str, output: dict[str, Any]) -> None:
+        kind = output.get("output_type")
+        if kind == "error":
+            self.tell(path, where, iter(["a traceback, which may print records"]))
+        elif kind == "stream":
+            self.tell(path, where, iter(["printed text, which has passed no guard"]))
+        if kind in ("error", "stream"):
+            text = "\n".join(
+                [*output.get("traceback", []), output.get("evalue", ""), *output.get("text", [])]
+            )
+            self.marks(path, where, text)
+            return
+        for mime, value in output.get("data", {}).items():
+            text = "".join(value) if isinstance(value, list) else value
+            if mime == "text/html":
+                left = pages.read(self.can.strip(text))
+                said = [left.text, *left.comments, *(v for _, v in left.spoken), *left.code]
+                said += [body for _, body in left.scripts]
+                self.number(path, where, " | ".join(said))
+                self.marks(path, where, " ".join(said))
+            elif mime == "text/plain" and text not in self.can.plain:
+                self.number(path, where, text)
+                self.marks(path, where, text)
+            elif mime != "text/plain":
+                self.tell(path, where, iter([f"{mime}, which the guard does not make"]))
+        if output.get("metadata"):
+            self._json(path, f"{where}, metadata", output["metadata"])
+
+    def _json(self, path: Path, where: str, value: Any) -> None:
+        text = json.dumps(value, ensure_ascii=False)
+        self.number(path, where, re.sub(r'["{}\[\],:]', " | ", text))
+        self.marks(path, where, text)
+
+    # --- across files ------------------------------------------------------------------------
+
+    def search(self, path: Path) -> None:
+        found = self.text(path)
+        self.tell(path, "text", record_level(found, self.dates, digits=False))
+        self.tell(path, "text", traces(found, self.names))
+
+    def index(self) -> None:
+        """The search index holds the words of the pages and no others."""
+        path = self.site / "searchindex.js"
+        found = self.read.get("searchindex.js")
+        if found is None:
+            return
+        match = re.fullmatch(r"Search\.setIndex\((\{.*\})\)\s*", found, re.DOTALL)
+        if not match:
+            self.fault(path, "more than an index in it")
+            return
+        content = json.loads(match[1])
+        known_parts = {"alltitles", "docnames", "envversion", "filenames", "indexentries"}
+        known_parts |= {"objects", "objnames", "objtypes", "terms", "titles", "titleterms"}
+        for part in sorted(set(content) - known_parts):
+            self._json(path, f"part {part!r}", content[part])
+        headings = {_letters(h) for h in self.headings}
+        for title in [*content["titles"], *content["alltitles"], *content["indexentries"]]:
+            text = re.sub(r"<[^>]*>", "", str(title))
+            if _letters(text) not in headings:
+                self.number(path, "title", text)
+        for part in ("terms", "titleterms"):
+            self.tell(path, part, self._strange(content, part))
+        for part in ("objects", "objnames", "objtypes", "indexentries"):
+            if content[part]:
+                self._json(path, part, content[part])
+
+    def _strange(self, content: dict[str, Any], part: str) -> Iterator[str]:
+        names = content["docnames"]
+        everywhere = set().union(*self.tokens.values()) if self.tokens else set()
+        whole = "".join(_letters(h) for h in self.headings)
+        for term, at in content[part].items():
+            if not term[:1].isdigit():
+                continue
+            for number in at if isinstance(at, list) else [at]:
+                words = self.tokens.get(names[number], everywhere)
+                # Stemming cuts the end off a word with letters.
+                cut = len(term) > 3 and not term.isdigit()
+                if term in words or (cut and any(w.startswith(term[:-1]) for w in words)):
+                    continue
+                if part == "titleterms" and term in whole:
+                    continue
+                yield f"a number that page {names[number]!r} does not have: {term!r}"
+
+    def identifiers(self, extract: Path) -> None:
+        """No identifier of the records is anywhere, whatever its shape."""
+        from sos_analysis.pipeline.scan_records import found_in
+
+        words: dict[str, str] = {}
+        for name, text in self.read.items():
+            for word in set(re.findall(r"[A-Za-z0-9_-]{5,40}", text)):
+                if any(c.isdigit() for c in word):
+                    words.setdefault(word, name)
+        for word in found_in(extract, list(words)):
+            self.problems.append(f"{words[word]}: an identifier of the records: {word!r}")
+
+
+def _rows(text: str) -> Iterator[str]:
+    """Lines of code that are a frame or a traceback, not commands."""
+    if "Traceback (most recent call last)" in text:
+        yield "a traceback, which may print records"
+    for line in text.splitlines():
+        if re.match(r"^\s*\d+(\s{2,}\S+){2,}\s*$", line) or re.search(
+            r"\b\d+\s+(?:child|children|people|cases|events|referrals|pupils)\b", line
+        ):
+            yield f"a row of data: {line.strip()[:80]!r}"
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"\W+", "", html.unescape(text)).lower()
+
+
+def _assignments(source: str) -> bool:
+    """Whether code is nothing but names set to plain values."""
+    lines = [line for line in source.splitlines() if line.strip() and line != "# Parameters"]
+    if any("#" in line for line in lines):
+        return False
+    try:
+        tree = ast.parse(source)
+        for node in tree.body:
+            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+                return False
+            ast.literal_eval(node.value)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _known_dates() -> frozenset[str]:
+    """Dates of the design and of its sources, which are no dates of records."""
+    from sos_analysis.sources import ROOT
+
+    found: set[str] = set()
+    for path in [*(ROOT / "data").glob("*/*.toml"), ROOT / "CITATION.cff", ROOT / "CHANGELOG.md"]:
+        if path.is_file():
+            found |= set(re.findall(r"\b(?:19|20)\d\d-\d\d-\d\d\b", path.read_text("utf-8")))
+    return frozenset(found)

@@ -1,0 +1,123 @@
+"""What must not be read anywhere: numbers without an origin, record-level values, paths, names.
+
+A number may stand in text without being a claim only in the contexts of `_ALLOWED`: dates, legal
+sections, statistical levels, versions and the like. A count of children is in none of them.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+import socket
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from sos_analysis.sources import ROOT
+
+_MONTH = (
+    "January|February|March|April|May|June|July|August|September|October|November|December"
+    "|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+)
+_N = r"\d[\d,]*(?:\.\d+)?"
+_UNITS = (
+    r"(?:working\s+)?(?:days?|weeks?|months?|years?|hours?|minutes?|seconds?)"
+    r"|kB|MB|GB|px|rem|points?|digits|decimals?|cores"
+)
+
+#: Contexts in which a number is no count of anybody. Each is taken out before numbers are sought.
+_ALLOWED = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"https?://\S+|www\.\S+|\bdoi[:.]\S+|10\.\d{4,}/\S+",
+        r"\bcommit [0-9a-f]{7,40}\b",
+        rf"\b\d{{1,2}}(?:st|nd|rd|th)?\s+(?:{_MONTH})\b(?:\s+\d{{4}})?",
+        rf"\b(?:{_MONTH})\s+\d{{4}}\b",
+        r"\b(?:19|20)\d\d(?:\s*[/–-]\s*(?:(?:19|20)?\d\d))?\b",  # a year, a financial year
+        r"\b\d{4}-\d\d-\d\d\b",  # an ISO date: `record_level` looks at it
+        r"\b(?:9[059]|1|5|10|400)(?:st)?\s?(?:%|per\s?cent)",  # levels; zoom
+        r"(?<!\d )\b(?:per|of|in|for|each|every)\s+1(?:00|,?000|0,?000|00,?000)\b",
+        r"\bp\s?[<=>≤≥]\s?0\.\d+",
+        r"\b(?:sections?|s\.?|Regulation|Article|Part|Schedule|Chapter|Table|Figure|Fig\.?|Step"
+        r"|Equation|eq\.?|version|Version|v|level|Level|wave|round|RQ|no\.|number|page|pp?\.)"
+        rf"\s*{_N}(?:\.\d+)*(?:\s*(?:to|and|or|–|-)\s*{_N})?",
+        rf"\b(?:aged?|ages)\s+{_N}(?:\s*(?:to|and|–|-)\s*{_N})?",
+        rf"\b{_N}(?:\s*(?:to|and|or|–|-)\s*{_N})?[\s-](?:{_UNITS})\b",
+        r"\b(?:Python|HTML|WCAG|ARIA|CC BY|Attribution|Licence|License|OGL|axe|DuckDB|Plotly"
+        rf"|Jupyter Book|Sphinx|pandas|numpy)\s+v?{_N}(?:\.\d+)*"
+        rf"(?:\s*(?:,|to|or|and)\s*{_N}(?:\.\d+)*)*",
+        r"\b\d+(?:\.\d+){2,}\b",  # a version
+        r"\b\d+\s?\(\d+(?:[–-]\d+)?\)(?:\s?:\s?\d+(?:[–-]\d+)?)?",  # volume, issue, pages
+        r"\b\d+\s?:\s?\d+[–-]\d+",
+        r"\b(?:year|time|period)\s+[−-]?\d\b",
+    )
+]
+_NUMBER = re.compile(rf"(?<![\w.#&/\\])[+−-]?(?:{_N}|\.\d+)(?![\w]*[A-Za-z_])%?")
+_SPACE = re.compile(r"\s+")
+
+_DATE = re.compile(
+    r"\b(?:(?:19|20)\d\d-(?:0\d|1[0-2])-[0-3]\d(?:[T ]\d\d:\d\d)?"
+    r"|[0-3]?\d/(?:0?\d|1[0-2])/(?:19|20)\d\d)\b"
+)
+#: Shapes of identifiers in returns: the anonymised and the local ones, unique pupil numbers, and
+#: any long run of digits.
+_IDENTIFIERS = re.compile(
+    r"\b(?:[CP]\d{6,12}|[A-HJ-NP-RT-Z]\d{11}[\dA-HJ-NP-RT-Z]|[A-HJ-NP-RT-Z]\d{12}|UPN\s?[:=]\s?\w+"
+    r"|CIN_(?:LAchildID|PupilMatchingRef)\w*\s*[:=]\s*\S+|(?<![\d.,/-])\d{9,13}(?![\d.,/-]))\b"
+)
+_PATH = re.compile(
+    r"(?:(?<![\w/.:<])/(?:home|Users|root|mnt|srv|work|workspace|data/secure|var/folders|private"
+    r"|tmp|media|Volumes)/[^\s\"'<>&)\\]+|\b[A-Za-z]:\\{1,2}[A-Za-z][^\s\"'<>]+"
+    r"|\\\\{1,2}[A-Za-z][\w.-]+\\{1,2}\w+|file://[^\s\"'<>]+)"
+)
+_COMMON_NAMES = {
+    *("root", "user", "users", "runner", "jovyan", "ubuntu", "admin", "debian", "analyst", "app"),
+    *("localhost", "docker", "guest", "nobody", "home", "test", "data", "build", "work"),
+}
+
+
+def numbers(text: str) -> Iterator[str]:
+    """Numbers of a text that stand in none of the allowed contexts, each with words around it."""
+    plain = _SPACE.sub(" ", text)
+    rest = plain
+    for pattern in _ALLOWED:
+        rest = pattern.sub(lambda m: " " * len(m[0]), rest)
+    for match in _NUMBER.finditer(rest):
+        yield plain[max(0, match.start() - 30) : match.end() + 30].strip()
+
+
+def record_level(
+    text: str, dates: frozenset[str] = frozenset(), *, digits: bool = True
+) -> Iterator[str]:
+    """What looks like the value of one record: an identifier, or a full date that is not `dates`.
+
+    Without `digits`, a long run of digits alone is none: a search index glues numbers together.
+    """
+    for match in _DATE.finditer(text):
+        if match[0][:10] not in dates:
+            yield f"a date as in a record: {match[0]!r}"
+    for match in _IDENTIFIERS.finditer(text):
+        if digits or not match[0].isdigit():
+            yield f"an identifier as in a record: {match[0]!r}"
+
+
+def traces(text: str, names: Iterable[str] = ()) -> Iterator[str]:
+    """Paths of a machine and names of its user."""
+    for match in _PATH.finditer(text):
+        yield f"a path: {match[0][:80]!r}"
+    for name in names:
+        if name in text and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
+            yield f"a name of this machine or its user: {name!r}"
+
+
+@cache
+def machine_names() -> tuple[str, ...]:
+    """User, home folder, host and place of this copy; common words are left out."""
+    found = set()
+    for get in (getpass.getuser, lambda: Path.home().name, socket.gethostname):
+        try:
+            found.add(get())
+        except (OSError, KeyError, RuntimeError):
+            continue
+    names = {n for n in found if len(n) >= 4 and n.lower() not in _COMMON_NAMES}
+    return (*sorted(names), str(ROOT))

@@ -1,0 +1,193 @@
+"""HTML, Markdown and PDF as the texts that a reader, a machine or a screen reader can get at."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+_VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"]
+)
+_INLINE = frozenset(
+    [
+        "a",
+        "abbr",
+        "b",
+        "bdi",
+        "cite",
+        "code",
+        "em",
+        "i",
+        "kbd",
+        "mark",
+        "q",
+        "s",
+        "samp",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "u",
+        "var",
+    ]
+)
+#: Attributes whose value is read out, shown, or picked up by other programs.
+_SPOKEN = frozenset(
+    [
+        "title",
+        "alt",
+        "aria-label",
+        "aria-description",
+        "aria-valuetext",
+        "aria-roledescription",
+        "placeholder",
+        "content",
+        "value",
+        "label",
+        "summary",
+        "caption",
+        "alttext",
+        "srcdoc",
+    ]
+)
+_QUIET_DATA = re.compile(
+    r"^data-(claim|form|table|figure|check|kind|origin|bs-.*|theme|mode|content[-_]root"
+    r"|search-.*|docs-.*|default-.*|toggle|target|cfasync|tippy.*|sphinx.*|line.*|copied)$"
+)
+_LAYOUT = ("viewport", "generator", "docsearch:version")
+#: Mathematics: numbers of formulas are part of the text of a method.
+_FORMULA = re.compile(r"<math\b.*?</math>", re.DOTALL)
+
+
+class Page(HTMLParser):
+    """Texts of a page: its words, what is read out, its comments and its scripts."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.words: list[str] = []
+        self.code: list[str] = []
+        self.spoken: list[tuple[str, str]] = []
+        self.comments: list[str] = []
+        self.scripts: list[tuple[str, str]] = []
+        self.headings: list[str] = []
+        self._open: list[str] = []
+        self._kind = ""
+        self._heading = -1
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        for name, value in found.items():
+            data = name.startswith("data-") and not _QUIET_DATA.match(name)
+            layout = tag == "meta" and ("http-equiv" in found or found.get("name") in _LAYOUT)
+            if value and not layout and (name in _SPOKEN or data or name.startswith("on")):
+                self.spoken.append((f"{tag} {name}", value))
+        if tag in _VOID:
+            return
+        self._open.append(tag)
+        if tag not in _INLINE:
+            self.words.append(" | ")
+        if tag == "script":
+            self._kind = found.get("type", "")
+        if re.fullmatch(r"h[1-6]|title|dt", tag):
+            self._heading = len(self.words)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self._open:
+            return
+        while self._open and self._open.pop() != tag:
+            pass
+        if re.fullmatch(r"h[1-6]|title|dt", tag) and self._heading >= 0:
+            text = "".join(self.words[self._heading :]).replace(" | ", " ")
+            self.headings.append(" ".join(text.rstrip("#").split()))
+            self._heading = -1
+        if tag not in _INLINE:
+            self.words.append(" | ")
+
+    def handle_data(self, data: str) -> None:
+        if "script" in self._open:
+            self.scripts.append((self._kind, data))
+        elif "style" in self._open:
+            self.comments += re.findall(r"/\*.*?\*/", data, re.DOTALL)
+        elif "pre" in self._open:
+            self.code.append(data)
+            self.words.append(" ")
+        else:
+            self.words.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.comments.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+
+def read(html: str) -> Page:
+    """A page, parsed; formulas are left out."""
+    page = Page()
+    page.feed(_FORMULA.sub(" ", html))
+    page.close()
+    return page
+
+
+def markdown(source: str) -> str:
+    """Words of a page's source: no roles, no code, no addresses."""
+    text = re.sub(r"^```.*?^```", " | ", source, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"\{(?:claim|cite[^}]*|doc|ref|numref|math|download)\}`[^`]*`", " claim ", text)
+    text = re.sub(r"\$[^$\n]+\$", " ", text)
+    text = re.sub(r"\]\([^)]*\)", "] ", text)
+    text = re.sub(r"^\s*:{3,}.*$|^\s*:[\w-]+:.*$", " | ", text, flags=re.MULTILINE)
+    text = re.sub(r"^\s*\d{1,2}\. ", " | ", text, flags=re.MULTILINE)
+    return text
+
+
+def fenced(source: str) -> str:
+    """Code of a page's source."""
+    return "\n".join(re.findall(r"^```.*?^```", source, re.MULTILINE | re.DOTALL))
+
+
+WORD = re.compile(r"[^\W_]+(?:[.,'’-][^\W_]+)*", re.UNICODE)
+
+
+def neighbours(text: str) -> set[tuple[str, str]]:
+    """Pairs of words that follow each other."""
+    words = [w.lower() for w in WORD.findall(text)]
+    return set(itertools.pairwise(words))
+
+
+def pdf_texts(path: Path) -> Iterator[tuple[str, str]]:
+    """(where, text) of a PDF: pages, properties, notes, names of attached files.
+
+    Raises
+    ------
+    OSError, ValueError
+        The file cannot be read as a PDF.
+    """
+    from pypdf import PdfReader
+    from pypdf.errors import PyPdfError
+
+    try:
+        reader = PdfReader(path)
+        for name, value in (reader.metadata or {}).items():
+            yield f"property {name}", str(value)
+        xmp = reader.xmp_metadata
+        if xmp is not None:
+            yield (
+                "property XMP",
+                re.sub(r"<[^>]*>", " ", xmp.stream.get_data().decode("utf-8", "replace")),
+            )
+        for name in reader.attachments:
+            yield "attachment", name
+        for number, page in enumerate(reader.pages, start=1):
+            yield f"page {number}", page.extract_text()
+            for note in page.annotations or []:
+                content = note.get_object().get("/Contents")
+                if content:
+                    yield f"note on page {number}", str(content)
+    except PyPdfError as error:
+        raise ValueError(str(error)) from error
