@@ -303,11 +303,11 @@
       return !off.length;
     });
     if (on) {
-      return { on: true, text: "On the path set beforehand: this is " + on.label + "." };
+      return { on: true, text: "On " + grid.path + ": this is " + on.label + "." };
     }
     return {
       on: false,
-      text: "Off the path set beforehand: this differs from " + best.named.label + " in " +
+      text: "Off " + grid.path + ": this differs from " + best.named.label + " in " +
         joined(best.off.map(function (c) { return "\u2018" + c.label.toLowerCase() + "\u2019"; })) +
         ". The report concludes nothing from it. Use it to see how much the choice moves the " +
         "result.",
@@ -348,8 +348,15 @@
     var narrow = parts.canvas.clientWidth < 520;
     var width = narrow ? 340 : 720, height = narrow ? 300 : 330;
     var left = 52, right = 12, top = 34, bottom = 40;
-    var low = Math.min.apply(null, curve.map(function (p) { return c.low[p]; }).concat(0)) / scale;
-    var high = Math.max.apply(null, curve.map(function (p) { return c.high[p]; }).concat(0)) / scale;
+    // A few very wide intervals would flatten all others: these leave the frame, and the key says so.
+    var edge = Math.floor(curve.length * 0.03);
+    function ends(column, from) {
+      var sorted = curve.map(function (p) { return column[p]; }).sort(function (a, b) { return a - b; });
+      return sorted[from < 0 ? sorted.length - 1 - edge : edge];
+    }
+    var kept = curve.map(function (p) { return c.value[p]; }).concat(0, c.low[place], c.high[place]);
+    var low = Math.min.apply(null, kept.concat(ends(c.low, 1))) / scale;
+    var high = Math.max.apply(null, kept.concat(ends(c.high, -1))) / scale;
     var pad = (high - low) * 0.04 || 1;
     low -= pad;
     high += pad;
@@ -357,6 +364,7 @@
       return left + (rank + 0.5) / curve.length * (width - left - right);
     }
     function y(value) {
+      value = Math.max(low, Math.min(high, value));
       return top + (high - value) / (high - low) * (height - top - bottom);
     }
     function at(rank, value) {
@@ -523,8 +531,9 @@
     parts.table = make("div", { class: "sos-table", role: "region", tabindex: "0",
       "aria-labelledby": "sos-explore-caption" });
     parts.key = make("p", { class: "sos-explore-key" }, [
-      "Ring: your choice. Diamond: a way set beforehand. Grey strokes: 95% intervals of all " +
-      "ways. Shaded band: differences too small to matter.",
+      "Ring: your choice. Diamond: a way on the report's path. Grey strokes: 95% intervals of all " +
+      "ways; a few very long ones are cut at the frame. Shaded band: differences too small to " +
+      "matter.",
     ]);
     parts.shown = make("div", { class: "sos-explore-shown" }, [
       parts.path, parts.reading, parts.truth, parts.concluded, parts.behind,

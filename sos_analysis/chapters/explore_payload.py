@@ -82,6 +82,7 @@ def payload(bundle: Bundle, name: str) -> dict[str, Any]:
             }
             for key, choice in choices.items()
         ],
+        "path": "the report's own path" if name == PUBLIC else "the path declared in advance",
         "named": _named(name, result),
         "outcomes": [
             _outcome(bundle, result, short, of, choices)
@@ -113,8 +114,8 @@ def _named(name: str, result: ChapterResult) -> list[dict[str, Any]]:
     """Ways named in advance: what the reader is told where a choice is one of them, or is not."""
     words = {
         "main": "the report's main way",
-        "preferred": "the preferred way, declared in advance",
-        "original": "the original's way, declared in advance",
+        "preferred": "the preferred way",
+        "original": "the original's way",
     }
     given: Mapping[str, Mapping[str, str]] = result.parameters["named"]
     order = sorted(given, key=lambda label: list(words).index(label))

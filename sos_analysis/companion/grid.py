@@ -163,9 +163,7 @@ def grid(
     return Grid("computed", tuple(points), digest(read), code_hash("companion"))
 
 
-def _points(
-    figures: Figures, outcome: PublicOutcome, draws: int, seed: int
-) -> Iterator[GridPoint]:
+def _points(figures: Figures, outcome: PublicOutcome, draws: int, seed: int) -> Iterator[GridPoint]:
     try:
         latest = int(figures.figure(outcome)["year"].max())
     except AbsentError:
