@@ -8,6 +8,7 @@ the extract alone and a change in prose rebuilds pages only.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ DOWNLOADS = ROOT / "book" / "_extra" / "downloads"
 
 #: A result that the page on data shows; it has no notebook.
 ENGLAND = "made_up_england"
+#: Results that the page on which readers choose shows; see `chapters.explore`.
+EXPLORE_PUBLIC, EXPLORE_EXAMPLE = "explore_public", "explore_example"
 _ENGINE = ("duckdb", "ibis-framework", "pyarrow", "numpy", "pandas", "holidays")
 _ESTIMATION = ("numpy", "pandas", "scipy", "statsmodels", "linearmodels", "formulaic", "plotly")
 _NOTEBOOK = ("papermill", "nbclient", "nbformat", "ipykernel")
@@ -243,6 +246,48 @@ class _Plan:
         )
         return "results of the release"
 
+    def explore(self, cells: str) -> list[str]:
+        """Every combination of choices, on public statistics and on the records at hand."""
+        public = Path(self.options.public_data or DATA / "public")
+        made = []
+        for name, arguments, needs in (
+            (EXPLORE_PUBLIC, {"public_data": _absolute(self.options.public_data)}, None),
+            (
+                EXPLORE_EXAMPLE,
+                {"study": self.study_argument, "extract": self.extract_argument},
+                cells,
+            ),
+        ):
+            out = RESULTS / f"{name}.json"
+
+            def inputs(needs: str | None = needs) -> Mapping[str, str]:
+                found = {
+                    "code": code_hash("chapters", "chapters.explore"),
+                    **versions(*_ESTIMATION, *_ENGINE),
+                }
+                if needs is None:
+                    return found | self._files(DATA / "released", DATA / "programme", public)
+                return found | {
+                    "study": self.study.hash,
+                    "extract": extract_hash(self.extract_folder()),
+                    "cells": self.run.made(needs),
+                    **self._files(DATA / "specifications"),
+                }
+
+            step = f"results {name}"
+            self.steps.append(
+                Step(
+                    step,
+                    name,
+                    {"out": str(out), **arguments},
+                    inputs,
+                    (out,),
+                    needs=(needs,) if needs else (),
+                )
+            )
+            made.append(step)
+        return made
+
     def parameters(self, name: str) -> dict[str, Any]:
         """Parameters of a chapter that differ from its defaults."""
         if self.options.from_release:
@@ -346,6 +391,8 @@ class _Plan:
         names = [*self.specs]
         if self.options.from_release or any(step.task == "england" for step in self.steps):
             names.append(ENGLAND)
+        # Those of an earlier build too: a build of one chapter does not make them anew.
+        names += [EXPLORE_PUBLIC, EXPLORE_EXAMPLE]
         self.steps.append(
             Step(
                 "downloads",
@@ -357,7 +404,8 @@ class _Plan:
                     "out": str(DOWNLOADS),
                 },
                 lambda: {
-                    "code": code_hash("results", "pipeline.work"),
+                    "code": code_hash("results", "pipeline.work", "pipeline.takeaway"),
+                    "base": os.environ.get("SOS_BASE_URL", ""),
                     **self._files(RESULTS, EXECUTED),
                 },
                 after=after,
@@ -373,7 +421,11 @@ class _Plan:
                 "book",
                 {"out": str(SITE), "work": str(BUILD / "site")},
                 lambda: {
-                    "code": code_hash("results", "pipeline.work"),
+                    "code": code_hash(
+                        "results", "pipeline.work", "pipeline.takeaway", "chapters.explore_payload"
+                    ),
+                    "base": os.environ.get("SOS_BASE_URL", ""),
+                    "citation": self.run.hashes.of(ROOT / "CITATION.cff"),
                     **{
                         name: value
                         for name, value in self._files(
@@ -415,6 +467,7 @@ def plan(options: Options, run: Run) -> list[Step]:
         needs_cells = cells if made.specs[name].outcomes else None
         last.append(made.notebook(name, made.estimate(name, needs_cells)))
     if _all_chapters(made):
+        last += made.explore(cells) if cells and not options.only else []
         last.append(made.downloads(tuple(last)))
         made.book(tuple(last))
     return made.steps

@@ -113,6 +113,26 @@ def unpack(release: str, out: str) -> Answer:
     return {"summary": f"{len(found)} results, every checksum whole"}
 
 
+def explore_public(out: str, public_data: str) -> Answer:
+    """Every way to compare, on public statistics."""
+    from sos_analysis.chapters import explore
+
+    result = explore.public(public_data)
+    result.save(Path(out))
+    ways = result.claims[f"{explore.PUBLIC}.ways"].value
+    return {"summary": f"{ways} ways, {result.notes['provenance']}"}
+
+
+@_task
+def explore_example(out: str, study: str, extract: str) -> Answer:
+    """Every declared way to run the analysis on the records."""
+    from sos_analysis.chapters import explore
+
+    result = explore.example(study, extract)
+    result.save(Path(out))
+    return {"summary": f"{result.origin}, {result.claims[f'{explore.EXAMPLE}.ways'].value} ways"}
+
+
 @_task
 def estimate(chapter: str, parameters: dict[str, Any], out: str) -> Answer:
     """Compute a chapter's results and keep them."""
@@ -144,34 +164,23 @@ def notebook(
 
 @_task
 def downloads(results: str, chapters: list[str], notebooks: str, out: str) -> Answer:
-    """A CSV file for each table and figure, the results file and the executed notebook."""
-    from sos_analysis.pipeline.notebooks import download_name
+    """A CSV file for each table and figure, results, executed notebooks, and their descriptions."""
+    from sos_analysis.pipeline.takeaway import write_all
     from sos_analysis.results import ChapterResult
 
     folder = Path(out)
     staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(staging, ignore_errors=True)
-    count = 0
+    staging.mkdir(parents=True)
     try:
-        for name in chapters:
-            stored = Path(results) / f"{name}.json"
-            if not stored.is_file():
-                continue
-            result = ChapterResult.load(stored)
-            target = staging / name
-            target.mkdir(parents=True)
-            for file, text in result.csv_files().items():
-                (staging / file).write_text(text, encoding="utf-8", newline="\n")
-                count += 1
-            shutil.copyfile(stored, target / download_name(name, "json", result.origin))
-            executed = Path(notebooks) / f"{name}.ipynb"
-            if executed.is_file():
-                shutil.copyfile(executed, target / download_name(name, "ipynb", result.origin))
-        staging.mkdir(parents=True, exist_ok=True)
+        paths = [Path(results) / f"{name}.json" for name in chapters]
+        found = (ChapterResult.load(path) for path in paths if path.is_file())
+        items = write_all(staging, found, Path(notebooks), Path(results))
         replace_folder(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     files = [str(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    count = sum(one.kind == "csv" for one in items)
     return {"outputs": files, "summary": f"{count} CSV files"}
 
 

@@ -19,7 +19,13 @@ from sos_analysis.errors import ClaimError
 from sos_analysis.evidence import Verdict
 from sos_analysis.formats import Rendered, escape
 from sos_analysis.results import pieces
-from sos_analysis.results.claims import FINGERPRINTS, Claim, content_hash, unknown
+from sos_analysis.results.claims import (
+    FINGERPRINTS,
+    Claim,
+    content_hash,
+    unknown,
+    without_places,
+)
 
 SCHEMA = "sos-results"
 VERSION = 1
