@@ -3,6 +3,7 @@
 - ``{claim}`` puts a number from the results into a sentence; an unknown one fails the build.
 - ``{exhibit}`` puts a table or a chart of a result on a page of prose.
 - ``{plan}`` writes out the plan and what became of it.
+- ``{generated}`` and links to the glossary come from `sos_readers`.
 - ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
 - Every page gets a banner that says whether its numbers are real.
 - Formulas become MathML: no script, no font, no network.
@@ -378,6 +379,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     plain = (_plain_claim, _plain_claim)
     app.add_node(claim_node, html=(_html_claim, None), text=plain, latex=plain)
     _register_math(app)
+    app.setup_extension("sos_readers")
     app.add_css_file(CHART_STYLE)
     app.connect("builder-inited", _load)
     app.connect("builder-inited", _write_chart_style)

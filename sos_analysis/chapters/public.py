@@ -241,6 +241,7 @@ class _Companion:
                 self.claim(f"nfa.jumped_{role}", getattr(nfa, f"{role}_jumped"))
                 self.claim(f"nfa.jumped_{role}_of", getattr(nfa, role))
         self.claim("message", self._message(2))
+        self.claim("headline", self._headline(2))
         self.claim("wave1.message", self._message(1))
 
     def _claims_of(self, outcome: PublicOutcome, wave: int) -> None:
@@ -303,6 +304,22 @@ class _Companion:
             else ""
         )
         return " ".join(heading(t) for t in decided) + rest
+
+    def _headline(self, wave: int) -> str:
+        """A wave in one sentence for the start page; possible harms come first."""
+        mine = [v for (_, w), v in self.verdicts.items() if w == wave]
+        undecided = (CANNOT_TELL, INCONCLUSIVE)
+        told = [
+            v for v in mine if v.effect_class not in undecided and v.certainty != "very low"
+        ]
+        if not told:
+            return self._message(wave)
+        told.sort(key=lambda v: not v.harm)
+        first, *others = (v.sentence.removesuffix(".") for v in told)
+        others = [o[:1].lower() + o[1:] for o in others]
+        if len(told) < len(mine):
+            others.append("public statistics cannot tell whether it changed any other figure")
+        return f"{'; '.join([heading(first), *others])}."
 
     # --- everything --------------------------------------------------------------------------
 

@@ -331,7 +331,8 @@ class _Plan:
                 "book",
                 {"out": str(SITE), "work": str(BUILD / "site")},
                 lambda: {
-                    "code": code_hash("results", "pipeline.work"),
+                    "code": code_hash("results", "pipeline.work", "messages", "guidance", "plan"),
+                    **self._files(DATA / "guidance", DATA / "study" / "plan.toml"),
                     **{
                         name: value
                         for name, value in self._files(

@@ -181,6 +181,15 @@ class ChapterResult:
         text = "\n".join(f"{c.word}: {c.title} {c.sentence}" for c in ranked)
         return Rendered(f'<ul class="sos-checks">{items}</ul>', text)
 
+    def folded_checks_table(self) -> Rendered:
+        """The same list behind a title, for pages that hold very many checks."""
+        shown = self.checks_table()
+        html = (
+            '<details class="sos-fold"><summary>Every check in words</summary>'
+            f"{shown.html}</details>"
+        )
+        return Rendered(html, shown.text)
+
     def verdict_card(self) -> Rendered:
         """Sentence, the three dials, reasons and what would change the rating."""
         verdict = self.verdict
