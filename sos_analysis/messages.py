@@ -16,6 +16,7 @@ from sos_analysis.chapters.words import OUTCOME_WORDS
 from sos_analysis.facts import Published, published
 from sos_analysis.guidance import (
     HARM,
+    NOT_ASSESSED,
     OPEN,
     READERS,
     Advice,
@@ -27,7 +28,7 @@ from sos_analysis.guidance import (
 from sos_analysis.results import Bundle, ChapterResult
 
 MOST_MESSAGES = 6
-NOT_ASSESSED = "Not assessed here"
+_UNREAD = "Not published where we could read it"
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def findings_table(bundle: Bundle) -> str:
     head += ["Individual records analysed here"] if real else []
     rows = []
     for row in OUTCOMES:
-        certain = [f"Published: {_lower(_verdict(row.outcome))}"]
+        certain = [f"Published: {_role(f'published.{row.outcome}.verdict')}"]
         cells = [f"[{row.label}](chapters/{row.chapter})", _published_cell(row.outcome)]
         if row.public:
             cells.append(_role(f"public.{row.public}.sentence"))
@@ -177,14 +178,36 @@ def findings_table(bundle: Bundle) -> str:
     return _table([*head, "How sure"], rows)
 
 
+def glance_table(bundle: Bundle) -> str:
+    """The same for the start page: a few words a cell."""
+    real = restricted(bundle)
+    head = ["Outcome", "Published finding", "Public statistics (our rating)"]
+    head += ["Individual records (our rating)"] if real else []
+    rows = []
+    for row in OUTCOMES:
+        start = f"public.{row.public}"
+        public = (
+            f"{_role(f'{start}.brief')} ({_role(f'{start}.certainty')})"
+            if row.public
+            else "No figure is published"
+        )
+        cells = [f"[{row.label}](chapters/{row.chapter})", _published_cell(row.outcome), public]
+        if real:
+            found = real.get(row.outcome)
+            cells.append(
+                f"{found.verdict.effect_class.capitalize()} ({_rating(found)})"
+                if found and found.verdict
+                else NOT_ASSESSED
+            )
+        rows.append(cells)
+    return _table(head, rows)
+
+
 def _published_cell(outcome: str) -> str:
+    said = _role(f"published.{outcome}.statement")
     if outcome == "kinship":
-        return f"{_role('published.kinship.statement')} Size: {_role('published.kinship_size.size')}."
-    return _role(f"published.{outcome}.statement")
-
-
-def _verdict(outcome: str) -> str:
-    return _role(f"published.{outcome}.verdict")
+        return f"{said} Size: {_role('published.kinship_size.size', 'size')} lower."
+    return said
 
 
 def _records_cell(result: ChapterResult | None) -> str:
@@ -245,8 +268,9 @@ def published_table(found: Published | None = None) -> str:
         name = f.id.replace("secondary.", "").replace("kinship.size", "kinship_size")
         unknown = _role(f"published.{name}.unknown") if f.unknown else "–"
         verdict = _role(f"published.{name}.verdict")
-        size = _role(f"published.{name}.size") if f.value is not None else "Not published where we could read it"
-        rows.append([_role(f"published.{name}.statement"), verdict, size, unknown, f"[{f.source}]({f.url})"])
+        size = _role(f"published.{name}.size") if f.value is not None else _UNREAD
+        statement = _role(f"published.{name}.statement")
+        rows.append([statement, verdict, size, unknown, f"[{f.source}]({f.url})"])
     head = ["Finding", "In the original's words", "Size", "What is not known of it", "Source"]
     return _table(head, rows)
 
@@ -277,10 +301,11 @@ def _advice(advice: Advice) -> Iterable[str]:
 
 def _asks(advice: Advice) -> Iterable[str]:
     yield "**Ask your own data.** A checklist you can run on your own returns:"
-    yield "\n".join(
+    asked = "\n".join(
         f"{i}. **{a.what}.** {a.count}\n\n   *Where:* {a.where}\n\n   *Watch for:* {a.watch}\n"
         for i, a in enumerate(advice.ask, 1)
     )
+    yield f":::{{div}} sos-ask\n{asked}\n:::"
 
 
 def criteria_table(bundle: Bundle, decisions: Decisions | None = None) -> str:
@@ -300,6 +325,7 @@ def parts(bundle: Bundle, name: str) -> str:
     """
     made = {
         "messages": lambda: main_messages(bundle),
+        "glance": lambda: glance_table(bundle),
         "findings": lambda: findings_table(bundle),
         "secondary": lambda: secondary_table(bundle),
         "published": lambda: published_table(),
@@ -317,10 +343,6 @@ def parts(bundle: Bundle, name: str) -> str:
 
 def _role(id: str, form: str = "") -> str:
     return f"{{claim}}`{id}:{form}`" if form else f"{{claim}}`{id}`"
-
-
-def _lower(text: str) -> str:
-    return text
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -101,7 +101,7 @@ def pattern(entries: tuple[Term, ...]) -> tuple[re.Pattern[str], dict[str, Term]
         for w in ordered
     ]
     # Not inside a longer word, a compound or a file name.
-    return re.compile(rf"(?<![\w/'’.-])(?:{'|'.join(parts)})(?:s|es)?(?![\w/-])"), by_word
+    return re.compile(rf"(?<![\w/'’.-])(?:{'|'.join(parts)})(?:s|es)?(?![\w/'’-])"), by_word
 
 
 def _key(word: str) -> str:
@@ -118,8 +118,10 @@ def _entry(found: str, by_word: dict[str, Term]) -> Term:
 #: No link within these: links, code, headings, pictures, and what is read out as one name.
 _CLOSED = frozenset(
     "a code pre script style svg math h1 h2 h3 h4 h5 h6 button summary label figcaption caption "
-    "dt th title nav template".split()
+    "dt th title nav template figure".split()
 )
+#: Nor within these, which come from results and have words of their own.
+_CLOSED_CLASSES = frozenset(["sos-table", "sos-cell-head", "sos-how", "bibliography", "citation"])
 _VOID = frozenset(
     "area base br col embed hr img input link meta param source track wbr".split()
 )
@@ -140,7 +142,8 @@ class _Linker(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _VOID:
             return
-        if self.closed or tag in _CLOSED:
+        classes = set((dict(attrs).get("class") or "").split())
+        if self.closed or tag in _CLOSED or classes & _CLOSED_CLASSES:
             self.closed.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

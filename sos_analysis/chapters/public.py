@@ -18,7 +18,7 @@ from sos_analysis.chapters.public_words import prose
 from sos_analysis.checks import CheckResult
 from sos_analysis.companion import MAIN, CompanionResult, Design, EventYears
 from sos_analysis.disclosure import ALREADY_PUBLISHED, SafeFigure, SafeTable
-from sos_analysis.evidence import CANNOT_TELL, INCONCLUSIVE, Verdict, verdict
+from sos_analysis.evidence import CANNOT_TELL, INCONCLUSIVE, LITTLE, Verdict, verdict
 from sos_analysis.formats import number, quantity
 from sos_analysis.records.public import RELEASED, PublicOutcome, find_file, public_sources
 from sos_analysis.results import ChapterResult, code_hash, content_hash
@@ -164,6 +164,24 @@ def _verdict(
     )
 
 
+_FALLS = {"high": "{verb}s", "moderate": "probably {verb}s", "low": "may {verb}"}
+
+
+def brief(label: str, found: Verdict, value: float) -> str:
+    """A rated verdict in a few words, for a narrow cell: 'Re-referrals: cannot tell'."""
+    certainty = found.certainty or "very low"
+    if certainty == "very low":
+        return f"{label}: very unsure"
+    if found.effect_class in (CANNOT_TELL, INCONCLUSIVE):
+        return f"{label}: cannot tell"
+    if found.effect_class == LITTLE:
+        little = {"high": "", "moderate": "probably ", "low": "perhaps "}[certainty]
+        return f"{label}: {little}little or no difference"
+    verb = _FALLS[certainty].format(verb="fall" if value < 0 else "rise")
+    harm = {"high": ", a harm", "moderate": ", a probable harm", "low": ", a possible harm"}
+    return f"{label}: {verb}{harm[certainty] if found.harm else ''}"
+
+
 def prefix(outcome: PublicOutcome, wave: int) -> str:
     """Claims of the second wave go by the outcome alone."""
     return outcome.short if wave == 2 else f"wave{wave}.{outcome.short}"
@@ -250,6 +268,7 @@ class _Companion:
         judged = self.verdicts[outcome.id, wave]
         self.claim(f"{start}.sentence", heading(judged.sentence))
         self.claim(f"{start}.certainty", heading(judged.certainty or ""))
+        self.claim(f"{start}.brief", brief(outcome.short_label, judged, e.att))
         self.claim(f"{start}.caution", self._caution(outcome, wave))
         self.claim(f"{start}.att", e.att, unit, ends=e.ci, decimals=1)
         self.claim(f"{start}.p_primary", e.p_primary, "p", decimals=3)
