@@ -43,7 +43,10 @@ def load_threats(path: Path = PATH) -> tuple[Threat, ...]:
 
 def threats_page(threats: tuple[Threat, ...]) -> str:
     """Table of threats in MyST; outcomes of which the same is said share a line."""
-    lines = ["| Threat | Which way it pushes | How it is checked | What it means |", "|---|---|---|---|"]
+    lines = [
+        "| Threat | Which way it pushes | How it is checked | What it means |",
+        "|---|---|---|---|",
+    ]
     for t in threats:
         said: dict[str, list[str]] = {}
         for name, text in zip(SPOKEN.values(), t.means, strict=True):

@@ -8,7 +8,7 @@ column each and are never added together; made-up data have none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sos_analysis.chapters import CHAPTERS
@@ -107,7 +107,7 @@ def signals(bundle: Bundle) -> tuple[Signal, ...]:
 # --- main messages -----------------------------------------------------------------------------
 
 
-def main_messages(bundle: Bundle, decisions: Decisions | None = None) -> str:
+def main_messages(bundle: Bundle) -> str:
     """At most six messages, one sentence each, as a numbered list."""
     found = signals(bundle)
     said = [
@@ -214,7 +214,9 @@ def _records_cell(result: ChapterResult | None) -> str:
     if result is None or result.verdict is None:
         return NOT_ASSESSED
     att = next((c for c in result.claims if c.endswith("original.preferred.att")), "")
-    size = f" Difference: {_role(att, 'full')}." if att and result.claims[att].low is not None else ""
+    size = (
+        f" Difference: {_role(att, 'full')}." if att and result.claims[att].low is not None else ""
+    )
     return f"{result.verdict.sentence}{size}"
 
 
@@ -226,7 +228,9 @@ def _rating(result: ChapterResult | None) -> str:
 def secondary_table(bundle: Bundle) -> str:
     """The secondary analyses, a line each."""
     real = any(
-        r.origin == "restricted" for name, r in bundle.chapters.items() if name in _secondary_names()
+        r.origin == "restricted"
+        for name, r in bundle.chapters.items()
+        if name in _secondary_names()
     )
     head = ["Question", "Published finding", "Public-data companion"]
     head += ["Individual records analysed here"] if real else []
@@ -238,7 +242,11 @@ def secondary_table(bundle: Bundle) -> str:
             if finding == "icpc"
             else NOT_ASSESSED
         )
-        cells = [f"[{question}](chapters/{chapter})", _role(f"published.{finding}.statement"), public]
+        cells = [
+            f"[{question}](chapters/{chapter})",
+            _role(f"published.{finding}.statement"),
+            public,
+        ]
         rows.append([*cells, *([_told(bundle.chapters.get(chapter))] if real else [])])
     return _table(head, rows)
 
@@ -261,7 +269,7 @@ def _told(result: ChapterResult | None) -> str:
 
 
 def published_table(found: Published | None = None) -> str:
-    """The original's findings in its own scheme, and what it leaves unknown, each with its source."""
+    """The original's findings in its own scheme, what it leaves unknown, and sources."""
     found = found or published()
     rows = []
     for f in found.findings:
@@ -323,19 +331,23 @@ def parts(bundle: Bundle, name: str) -> str:
     ------
     KeyError : no part has that name; holds the known names.
     """
-    made = {
-        "messages": lambda: main_messages(bundle),
-        "glance": lambda: glance_table(bundle),
-        "findings": lambda: findings_table(bundle),
-        "secondary": lambda: secondary_table(bundle),
-        "published": lambda: published_table(),
-        "in-short": lambda: in_short(bundle),
-        "criteria": lambda: criteria_table(bundle),
-        **{f"guidance-{r}": lambda r=r: guidance_page(bundle, r) for r in READERS},
-    }
-    if name not in made:
-        raise KeyError(", ".join(made))
-    return made[name]()
+    reader = name.removeprefix("guidance-")
+    if reader != name and reader in READERS:
+        return guidance_page(bundle, reader)
+    if name not in _PARTS:
+        raise KeyError(", ".join([*_PARTS, *(f"guidance-{r}" for r in READERS)]))
+    return _PARTS[name](bundle)
+
+
+_PARTS: dict[str, Callable[[Bundle], str]] = {
+    "messages": main_messages,
+    "glance": glance_table,
+    "findings": findings_table,
+    "secondary": secondary_table,
+    "published": lambda _: published_table(),
+    "in-short": in_short,
+    "criteria": criteria_table,
+}
 
 
 # --- MyST --------------------------------------------------------------------------------------

@@ -117,13 +117,52 @@ def _entry(found: str, by_word: dict[str, Term]) -> Term:
 
 #: No link within these: links, code, headings, pictures, and what is read out as one name.
 _CLOSED = frozenset(
-    "a code pre script style svg math h1 h2 h3 h4 h5 h6 button summary label figcaption caption "
-    "dt th title nav template figure".split()
+    [
+        "a",
+        "code",
+        "pre",
+        "script",
+        "style",
+        "svg",
+        "math",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "button",
+        "summary",
+        "label",
+        "figcaption",
+        "caption",
+        "dt",
+        "th",
+        "title",
+        "nav",
+        "template",
+        "figure",
+    ]
 )
 #: Nor within these, which come from results and have words of their own.
 _CLOSED_CLASSES = frozenset(["sos-table", "sos-cell-head", "sos-how", "bibliography", "citation"])
 _VOID = frozenset(
-    "area base br col embed hr img input link meta param source track wbr".split()
+    [
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "param",
+        "source",
+        "track",
+        "wbr",
+    ]
 )
 
 

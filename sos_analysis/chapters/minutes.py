@@ -76,6 +76,4 @@ def minute(name: str, made_up: bool) -> str:
     """
     example, real, cannot = MINUTES[name]
     adds = example if made_up else real
-    return (
-        f"<strong>This page adds</strong> {adds}. <strong>It cannot tell</strong> {cannot}."
-    )
+    return f"<strong>This page adds</strong> {adds}. <strong>It cannot tell</strong> {cannot}."

@@ -328,9 +328,7 @@ class _Companion:
         """A wave in one sentence for the start page; possible harms come first."""
         mine = [v for (_, w), v in self.verdicts.items() if w == wave]
         undecided = (CANNOT_TELL, INCONCLUSIVE)
-        told = [
-            v for v in mine if v.effect_class not in undecided and v.certainty != "very low"
-        ]
+        told = [v for v in mine if v.effect_class not in undecided and v.certainty != "very low"]
         if not told:
             return self._message(wave)
         told.sort(key=lambda v: not v.harm)
