@@ -89,7 +89,7 @@ def test_a_question_is_told_in_the_agreed_order(name):
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     headings = [c.source.splitlines()[0] for c in notebook.cells if c.cell_type == "markdown"]
     assert [h for h in headings[1:] if h not in OF_ITS_OWN.get(name, ())] == [
-        "## The answer in short",
+        "## In one minute",
         "## Worked example on made-up data",
         "### Who was counted",
         "### The estimates",

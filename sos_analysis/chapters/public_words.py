@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sos_analysis.chapters.minutes import minute
 from sos_analysis.chapters.public_tables import WAVES
 from sos_analysis.companion import CompanionResult
 from sos_analysis.records.public import PublicOutcome
@@ -19,6 +20,7 @@ def prose(
     made = {name: text for name, text in made.items() if text}
     return {
         "answer": _answer(),
+        "minute": minute("public_statistics", made_up=False),
         "message": "{public.message}",
         "kinship": "No authority's share of children living with relatives or friends is "
         "published. So these statistics can say nothing on kinship care, in favour or against.",

@@ -15,6 +15,7 @@ from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.exhibits import DEFINED, Exhibits, interval_of, method_of
 from sos_analysis.chapters.fit import OutcomeFit, fit
 from sos_analysis.chapters.ledger import Ledger, parameters_table
+from sos_analysis.chapters.minutes import minute
 from sos_analysis.chapters.rating_checks import rating_checks
 from sos_analysis.chapters.reference import finding_claims
 from sos_analysis.chapters.threats import threat_checks
@@ -239,6 +240,7 @@ class _Chapter(Exhibits):
             why = " ".join(found.reasons)
             answer += f" How sure we are: <strong>{found.certainty}</strong>. {why}"
         return {
+            "minute": minute(self.spec.name, self.made_up),
             "published": self._published(),
             "companion": self._companion(),
             "answer": answer,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sos_analysis.checks import ALPHA
-from sos_analysis.facts import Finding, programme, published
+from sos_analysis.facts import Finding, Published, programme, published
 from sos_analysis.results import ChapterResult, Claim, code_hash, content_hash
 from sos_analysis.sources import ROOT, file_hash
 from sos_analysis.study import Outcome, Study, load_study
@@ -21,7 +21,7 @@ NOT_PUBLISHED = "Not published where we could read it"
 def facts(study_id: str = "synthetic") -> ChapterResult:
     """All facts the prose pages speak of."""
     study = load_study(study_id)
-    made = [*_published(), *_design(study)]
+    made = [*_published(), *_programme(), *_design(study)]
     return ChapterResult(
         name=NAME,
         title="Facts and design",
@@ -47,11 +47,7 @@ def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
 def finding_claims(prefix: str, finding: Finding) -> list[Claim]:
     """A published finding as claims: its verdict in words, and its size where it has one."""
     source = f"{finding.source}, {finding.url}"
-    note = (
-        f"Not published where we could read it: {', '.join(finding.unknown)}."
-        if finding.unknown
-        else ""
-    )
+    note = f"{NOT_PUBLISHED}: {', '.join(finding.unknown)}." if finding.unknown else ""
     words = finding.words or NOT_PUBLISHED
     made = [
         Claim(
@@ -71,6 +67,10 @@ def finding_claims(prefix: str, finding: Finding) -> list[Claim]:
             note=note,
         ),
     ]
+    if note:
+        made.append(
+            Claim(f"{prefix}.unknown", note, origin="published", chapter=NAME, source=source)
+        )
     if finding.value is not None:
         made.append(
             Claim(
@@ -104,17 +104,66 @@ def _published() -> list[Claim]:
             f"{points}.",
             f"{kinship.source}; size: {size.source}, {size.url}",
         ),
-        _words(
-            "published.nulls.message",
-            "The published evaluation reports no strong evidence that the length of assessments, "
-            "re-referral after 'no further action', or escalation changed.",
-            kinship.source,
-        ),
-        _words(
-            "published.secondary.message",
-            "The published evaluation reports that embedding and quality do not explain its "
-            "results, and that effects are larger once similar models elsewhere are allowed for.",
-            kinship.source,
+        _words("published.nulls.message", _nulls(found), kinship.source),
+        _words("published.secondary.message", _secondary(found), kinship.source),
+    ]
+
+
+#: How the outcomes without a finding are listed in one sentence.
+_LISTED = {
+    "duration": "the length of assessments",
+    "rereferral": "re-referral after 'no further action'",
+    "escalation": "escalation",
+    "kinship": "kinship care",
+}
+
+
+def _nulls(found: Published) -> str:
+    """The main outcomes for which no change was found, in the published words."""
+    nulls = [f for f in found.findings if f.analysis == "main" and f.direction == "none found"]
+    by_words: dict[str, list[str]] = {}
+    for finding in nulls:
+        if finding.outcome in _LISTED and finding.words:
+            by_words.setdefault(finding.words, []).append(_LISTED[finding.outcome])
+    told = " and ".join(
+        f"{words} that {', '.join(names[:-1])}{' or ' if names[1:] else ''}{names[-1]} changed"
+        for words, names in by_words.items()
+    )
+    return (
+        f"The published evaluation reports {told}, which is not the same as evidence that "
+        "nothing changed."
+    )
+
+
+def _secondary(found: Published) -> str:
+    """The secondary analyses in one sentence; what could not be read is said to be so."""
+    told = {
+        "secondary.embeddedness": "embedding and quality of delivery do not explain its results",
+        "secondary.practice_models": "effects are larger once similar models elsewhere are "
+        "allowed for",
+    }
+    read = [text for id, text in told.items() if found.finding(id).direction != "unknown"]
+    rating = found.finding("secondary.ofsted").direction == "unknown"
+    tail = "; what it found by Ofsted rating we could not read" if rating else ""
+    return f"The published evaluation reports that {', and that '.join(read)}{tail}."
+
+
+def _programme() -> list[Claim]:
+    """Facts about the programme and the law that pages speak of."""
+    known = programme()
+    use, limit = known.fact("use.england"), known.fact("assessment.limit")
+    words = str(use.value).replace("-", " ")
+    return [
+        _words("programme.use", words[:1].upper() + words[1:], use.source, "programme"),
+        _words("programme.use_inside", words, use.source, "programme"),
+        Claim(
+            "programme.assessment_limit",
+            float(str(limit.value)),
+            "working days",
+            decimals=0,
+            origin="programme",
+            chapter=NAME,
+            source=limit.source,
         ),
     ]
 

@@ -10,6 +10,7 @@ from typing import Any
 from sos_analysis import checks as check
 from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.ledger import Ledger, parameters_table
+from sos_analysis.chapters.minutes import minute
 from sos_analysis.chapters.robust import RobustFit, robust_fit
 from sos_analysis.chapters.robust_exhibits import RobustExhibits
 from sos_analysis.chapters.threats import threat_checks
@@ -295,7 +296,7 @@ class _Chapter(RobustExhibits):
             },
             figures={f"curve_{name}": self.curve(name) for name in self.fits},
             checks=self.checks(),
-            prose=self.prose(),
+            prose={"minute": minute(self.spec.name, self.made_up), **self.prose()},
             hashes=hashes(self.chosen),
         )
 

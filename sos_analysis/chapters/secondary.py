@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.fit import drawn
 from sos_analysis.chapters.ledger import Ledger, parameters_table
+from sos_analysis.chapters.minutes import minute
 from sos_analysis.chapters.reference import finding_claims
 from sos_analysis.checks import ALPHA, CheckResult
 from sos_analysis.comparison import MatchedSample, Series, matched, series
@@ -261,7 +262,7 @@ class Secondary:
             tables={**tables, "parameters": parameters},
             figures=dict(figures),
             checks=tuple(checks),
-            prose=dict(prose),
+            prose={"minute": minute(self.spec.name, self.made_up), **prose},
             hashes=self.hashes,
         )
 

@@ -422,8 +422,10 @@ class _Plan:
                 {"out": str(SITE), "work": str(BUILD / "site")},
                 lambda: {
                     "code": code_hash(
-                        "results", "pipeline.work", "pipeline.takeaway", "chapters.explore_payload"
+                        *("results", "pipeline.work", "pipeline.takeaway"),
+                        *("chapters.explore_payload", "messages", "guidance", "plan"),
                     ),
+                    **self._files(DATA / "guidance", DATA / "study" / "plan.toml"),
                     "base": os.environ.get("SOS_BASE_URL", ""),
                     "citation": self.run.hashes.of(ROOT / "CITATION.cff"),
                     **{

@@ -182,6 +182,15 @@ class ChapterResult:
             raise ClaimError(f"chapter {self.name} has no checks to show")
         return pieces.checks_list(self.checks)
 
+    def folded_checks_table(self) -> Rendered:
+        """The same list behind a title, for pages that hold very many checks."""
+        shown = self.checks_table()
+        html = (
+            '<details class="sos-fold"><summary>Every check in words</summary>'
+            f"{shown.html}</details>"
+        )
+        return Rendered(html, shown.text)
+
     def verdict_card(self) -> Rendered:
         """Sentence, the three dials, reasons and what would change the rating."""
         if self.verdict is None:

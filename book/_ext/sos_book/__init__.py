@@ -14,14 +14,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sos_book import assets, formulas, numbers, pages, prose, prose_tables
+from sos_book import assets, formulas, numbers, pages, prose, prose_tables, readers
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
 #: Each registers what it gives.
-PARTS = (numbers, prose, formulas, prose_tables, pages, assets)
+PARTS = (numbers, prose, formulas, prose_tables, readers, pages, assets)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
