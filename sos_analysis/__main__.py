@@ -184,7 +184,7 @@ def _synthesise(arguments: argparse.Namespace) -> int:
 
 
 def _check_extract(arguments: argparse.Namespace) -> int:
-    from sos_analysis.records.npd import open_extract
+    from sos_analysis.records.extract import open_extract
 
     folder = Path(arguments.folder)
     if not folder.is_dir():

@@ -14,7 +14,8 @@ import pytest
 
 from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.outcomes import OUTCOME_COLUMNS, events
-from sos_analysis.records import calendar, npd
+from sos_analysis.records import calendar
+from sos_analysis.records.extract import open_extract
 from sos_analysis.records.tables import CANONICAL, Records
 from sos_analysis.study import Study, load_study
 
@@ -155,7 +156,7 @@ def opened(tmp_path: Path) -> Iterator[Any]:
 
     def make(*args: Any, authorities: Sequence[str] | None = None, **kwargs: Any) -> Records:
         folder = extract(tmp_path / f"x{len(held)}", *args, **kwargs)
-        held.append(npd.open_extract(folder, authorities=authorities))
+        held.append(open_extract(folder, authorities=authorities))
         return held[-1]
 
     yield make
@@ -878,7 +879,7 @@ ONE = {2014: [{"child": "a", "ref": NFA}]}
 
 def refused(folder: Path, *words: str, **options: Any) -> None:
     with pytest.raises(RecordsError) as caught:
-        npd.open_extract(folder, **options).close()
+        open_extract(folder, **options).close()
     for word in words:
         assert word in str(caught.value)
 
@@ -950,11 +951,11 @@ def test_only_the_authorities_asked_for_are_read(opened: Any, study: Study) -> N
 
 def test_a_file_that_is_not_the_manifest_s_is_noted(tmp_path: Path) -> None:
     folder = extract(tmp_path / "x", ONE)
-    with npd.open_extract(folder) as records:
+    with open_extract(folder) as records:
         hashes = dict(records.manifest["files"])
     told = {"schema": "npd", "files": {**hashes, "cin_2014.parquet": "0" * 64}}
     (folder / "manifest.json").write_text(json.dumps(told))
-    with npd.open_extract(folder) as records:
+    with open_extract(folder) as records:
         noted = [p for p in records.problems if p.table == "manifest"]
         assert [p.message for p in noted] == [
             "cin_2014.parquet is not the file the manifest describes"

@@ -1,0 +1,1 @@
+"""Statutory returns of English authorities: their layouts, and what reads them."""
