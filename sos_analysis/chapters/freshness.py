@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sos_analysis import chapters
 from sos_analysis.errors import RecordsError, SosError
-from sos_analysis.results import ChapterResult, code_hash
+from sos_analysis.results import ChapterResult, code_hash, hidden_place
 from sos_analysis.sources import ROOT
 from sos_analysis.study import load_study
 
@@ -40,6 +40,8 @@ def _now(result: ChapterResult) -> dict[str, str]:
     from sos_analysis.chapters.england import hashes as england_hashes
 
     chosen = dict(result.parameters)
+    if hidden_place(chosen.get("study")):  # a study file, whose place results do not tell
+        return {"code": code_hash()}
     if result.name == reference.NAME:
         return reference.hashes(chosen)
     try:

@@ -12,6 +12,7 @@ from sos_analysis.results.claims import (
     Claim,
     code_hash,
     content_hash,
+    hidden_place,
     without_places,
 )
 
@@ -23,6 +24,7 @@ __all__ = [
     "bundle",
     "code_hash",
     "content_hash",
+    "hidden_place",
     "load_bundle",
     "without_places",
 ]

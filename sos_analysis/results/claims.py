@@ -52,6 +52,11 @@ def content_hash(content: Any) -> str:
 FINGERPRINTS = ("study", "data", "code")
 
 
+def hidden_place(value: Any) -> bool:
+    """Whether a parameter is a path that `without_places` took out."""
+    return isinstance(value, str) and re.fullmatch(r"path-[0-9a-f]{8}", value) is not None
+
+
 def without_places(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters in which a path stands as a hash: a path names machines, projects and people."""
     return {
