@@ -113,6 +113,7 @@ def unpack(release: str, out: str) -> Answer:
     return {"summary": f"{len(found)} results, every checksum whole"}
 
 
+@_task
 def explore_public(out: str, public_data: str) -> Answer:
     """Every way to compare, on public statistics."""
     from sos_analysis.chapters import explore
