@@ -3,17 +3,7 @@
 Three dials, never one: the effect class says what was found, the certainty how sure one can be,
 and cost is 'not estimated here'. Certainty is not size.
 
-Effect classes use the 95 % interval, the minimum important difference (MID) declared beforehand
-and the two declared p-values (0.05 on either):
-
-1. interval inside ±MID: little or no difference;
-2. p-values on opposite sides: inconclusive;
-3. interval excludes zero and both p-values are below 0.05: a change, its size uncertain where
-   the interval reaches inside the MID;
-4. else: cannot tell.
-
-The rules and the grid of words are this project's own (after the GRADE pattern of wording); they
-are not the scheme of the published evaluation, whose rule could not be read.
+The tables that decide are data (`sos_analysis.rules`): this module applies them.
 """
 
 from __future__ import annotations
@@ -25,20 +15,36 @@ from typing import Any
 from sos_analysis.checks import ALPHA, CheckResult
 from sos_analysis.errors import SosError
 from sos_analysis.formats import finite, spoken
+from sos_analysis.rules import (
+    CANNOT_TELL,
+    CERTAINTIES,
+    CHANGE,
+    CHANGE_UNCERTAIN,
+    CHANGES,
+    EFFECT_CLASSES,
+    EXAMPLES,
+    HARMS,
+    HOLD_LOW,
+    HOLD_MODERATE,
+    LITTLE,
+    LOWER,
+    NARROWER,
+    NOTHING,
+    NOUNS,
+    RAISED,
+    RULES,
+    SENTENCES,
+    START,
+    TOO_WIDE,
+    TORN,
+    VERBS,
+    WOULD_RAISE,
+    Rule,
+)
 
-CHANGE = "change"
-CHANGE_UNCERTAIN = "change, size uncertain"
-LITTLE = "little or no difference"
-CANNOT_TELL = "cannot tell"
-INCONCLUSIVE = "inconclusive"
-EFFECT_CLASSES = (CHANGE, CHANGE_UNCERTAIN, LITTLE, CANNOT_TELL, INCONCLUSIVE)
-
-CERTAINTIES = ("very low", "low", "moderate", "high")
 COST = "not estimated here"
 RATED_ORIGINS = ("public", "restricted")
-
-#: Too imprecise for any certainty above low.
-_UNDECIDED = (CANNOT_TELL, INCONCLUSIVE)
+_CAPS = {HOLD_LOW: "low", HOLD_MODERATE: "moderate"}
 
 
 @dataclass(frozen=True)
@@ -117,9 +123,7 @@ def effect_class(low: float, high: float, mid: float, p_primary: float, p_second
             raise SosError(f"effect_class: {name} is {p!r}; give a number between 0 and 1")
     if -mid < low and high < mid:
         return LITTLE
-    if (p_primary < ALPHA) != (p_secondary < ALPHA):
-        return INCONCLUSIVE
-    if (low > 0 or high < 0) and p_primary < ALPHA:
+    if (low > 0 or high < 0) and max(p_primary, p_secondary) < ALPHA:
         return CHANGE if low >= mid or high <= -mid else CHANGE_UNCERTAIN
     return CANNOT_TELL
 
@@ -127,86 +131,21 @@ def effect_class(low: float, high: float, mid: float, p_primary: float, p_second
 # --- certainty --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One row of the certainty table: a check that, if it fails, costs a step."""
-
-    check: str
-    if_failed: str
-    if_missing: str
-    would_help: str
-
-
-#: Where each kind of data starts, and why.
-START = {
-    "restricted": (
-        "moderate",
-        "Authorities chose to take part, so other causes cannot be ruled out: the rating starts "
-        "at moderate.",
-    ),
-    "public": (
-        "low",
-        "Totals of whole authorities stand for children, and pilots chose to take part: the "
-        "rating starts at low.",
-    ),
-}
-
-#: Published rule table: each failed check costs one step; a missing one holds the rating at low.
-RULES = (
-    Rule(
-        "pre_trends",
-        "Pilots and comparators were already moving apart before adoption.",
-        "Trends before adoption were not tested.",
-        "Comparators that moved like the pilots before adoption.",
-    ),
-    Rule(
-        "few_clusters",
-        "Too few pilot authorities for the main method.",
-        "The number of authorities was not checked.",
-        "More authorities that take up the approach at known dates.",
-    ),
-    Rule(
-        "leave_one_out",
-        "The result hangs on one authority.",
-        "It was not tested whether the result hangs on one authority.",
-        "A result that stays when any one authority is left out.",
-    ),
-    Rule(
-        "denominator_stability",
-        "The group that is counted changed differently in pilots.",
-        "It was not tested whether the group that is counted changed.",
-        "The same recording of referrals in pilots and comparators.",
-    ),
-    Rule(
-        "completeness",
-        "Part of the data is missing.",
-        "Completeness of the data was not checked.",
-        "Complete returns from every authority.",
-    ),
-    Rule(
-        "balance",
-        "The matched children still differ on what was recorded.",
-        "",
-        "Closer matches between pilots and comparators.",
-    ),
-)
-#: Both must pass, with nothing failed or missing, for one step up.
-RAISING = ("placebo", "breakdown")
-
-
 def certainty(
-    checks: Sequence[CheckResult], effect: str, origin: str
+    checks: Sequence[CheckResult], effect: str, origin: str, *, torn: bool = False
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Rating of `public` or `restricted` results from the rule table.
 
     Parameters
     ----------
     checks : sequence of CheckResult
-        Ids that `RULES` and `RAISING` know; others are ignored.
+        Ids that `RULES` knows; others are ignored. Of several with one id the worst counts.
     effect : str
-        One of `EFFECT_CLASSES`; an undecided one holds the rating at low.
+        One of `EFFECT_CLASSES`; 'cannot tell' holds the rating at low.
     origin : str
         'public' or 'restricted'.
+    torn : bool
+        Whether the two methods of inference disagree; decides the reason given.
 
     Returns
     -------
@@ -223,45 +162,43 @@ def certainty(
         )
     if effect not in EFFECT_CLASSES:
         raise SosError(f"no effect class {effect!r}; allowed: {', '.join(EFFECT_CLASSES)}")
-    status = {c.id: c.status for c in checks}
     word, why = START[origin]
-    level, reasons, change = CERTAINTIES.index(word), [why], []
-    missing = False
+    level, cap = CERTAINTIES.index(word), len(CERTAINTIES) - 1
+    reasons, change, clean = [why], list[str](), True
     for rule in RULES:
-        if status.get(rule.check) == "fail":
-            level -= 1
-            reasons.append(rule.if_failed)
+        if rule.classes and effect not in rule.classes:
+            continue
+        action, reason, good = _judged(rule, checks)
+        clean &= good
+        level -= action == LOWER
+        if action in _CAPS:
+            cap = min(cap, CERTAINTIES.index(_CAPS[action]))
+        if reason:
+            reasons.append(reason)
             change.append(rule.would_help)
-        elif rule.check not in status and rule.if_missing:
-            missing = True
-            reasons.append(rule.if_missing)
-            change.append(rule.would_help)
-    clean = not change and not missing
-    if clean and all(status.get(name) == "pass" for name in RAISING):
+    if clean:
         level += 1
-        reasons.append("Placebo tests and the breakdown value support the result.")
-    elif clean:
-        change.append("Placebo tests and a breakdown value that support the result.")
-    if effect in _UNDECIDED:
-        reasons.append(
-            "The two methods of inference disagree."
-            if effect == INCONCLUSIVE
-            else "The interval is too wide to decide."
-        )
-        change.append("More authorities or more years, for a narrower interval.")
-    cap = CERTAINTIES.index("low") if missing or effect in _UNDECIDED else len(CERTAINTIES) - 1
+        reasons.append(RAISED)
+    elif not change:
+        change.append(WOULD_RAISE)
+    if effect == CANNOT_TELL:
+        cap = min(cap, CERTAINTIES.index("low"))
+        reasons.append(TORN if torn else TOO_WIDE)
+        change.append(NARROWER)
     return CERTAINTIES[max(0, min(level, cap))], tuple(reasons), tuple(change)
 
 
-# --- words ------------------------------------------------------------------------------------
+def _judged(rule: Rule, checks: Sequence[CheckResult]) -> tuple[str, str, bool]:
+    """What the rule does, the reason it gives, and whether the check stands in no one's way."""
+    found = {c.status for c in checks if c.id == rule.check}
+    if "fail" in found:
+        return rule.failed, rule.if_failed, False
+    if not found:
+        return rule.missing, rule.if_missing, rule.missing == NOTHING
+    return NOTHING, "", rule.inform or found == {"pass"}
 
-_VERBS = {
-    "high": ("{verb}s", "makes"),
-    "moderate": ("probably {verb}s", "probably makes"),
-    "low": ("may {verb}", "may make"),
-}
-_HARM = {"high": "A harm: ", "moderate": "A probable harm: ", "low": "A possible harm: "}
-_DIRECTIONS = {"down": "reduce", "up": "increase"}
+
+# --- words ------------------------------------------------------------------------------------
 
 
 def words(
@@ -307,50 +244,18 @@ def words(
     """
     _check_words(effect, certainty, outcome, origin, direction, good)
     if origin == "synthetic":
-        return _example(effect, outcome, direction)
-    if certainty == "very low":
-        return f"We are very unsure whether {subject} changes {outcome}."
-    if effect == CANNOT_TELL:
-        return (
-            f"We cannot tell whether {subject} changes {outcome}: the evidence is too imprecise, "
-            "and an important change cannot be ruled out."
-        )
-    if effect == INCONCLUSIVE:
-        return (
-            f"We cannot tell whether {subject} changes {outcome}: the two methods declared in "
-            "advance disagree."
-        )
-    change, make = _VERBS[certainty or ""]
-    if effect == LITTLE:
-        return f"{subject} {make} little or no difference to {outcome}."
-    sentence = f"{subject} {change.format(verb=_DIRECTIONS[direction or ''])} {outcome}"
-    if effect == CHANGE_UNCERTAIN:
-        sentence += ", by an amount that may or may not matter"
-    lead = _HARM[certainty or ""] if _is_harm(effect, direction, good) else ""
-    return f"{lead}{sentence}."
+        return EXAMPLES[effect].format(noun=NOUNS.get(direction or "", ""), outcome=outcome)
+    rated = certainty or ""
+    sentence = (SENTENCES[effect, rated] or "").format(
+        subject=subject, verb=VERBS.get(direction or "", ""), outcome=outcome
+    )
+    if rated in HARMS and _is_harm(effect, direction, good):
+        return HARMS[rated] + sentence
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _is_harm(effect: str, direction: str | None, good: str | None) -> bool:
-    return effect in (CHANGE, CHANGE_UNCERTAIN) and good is not None and direction != good
-
-
-def _example(effect: str, outcome: str, direction: str | None) -> str:
-    """Worked example: speaks of made-up authorities and of nothing else."""
-    if effect in (CHANGE, CHANGE_UNCERTAIN):
-        noun = "a fall" if direction == "down" else "a rise"
-        tail = ", of uncertain size" if effect == CHANGE_UNCERTAIN else ""
-        return f"In the worked example the method reports {noun} in {outcome}{tail}."
-    if effect == LITTLE:
-        return f"In the worked example the method reports little or no difference in {outcome}."
-    if effect == INCONCLUSIVE:
-        return (
-            f"In the worked example the two methods of inference disagree about {outcome}, "
-            "so it is called inconclusive."
-        )
-    return (
-        "In the worked example the made-up data are too imprecise to tell whether there was a "
-        f"change in {outcome}."
-    )
+    return effect in CHANGES and good is not None and direction != good
 
 
 def _check_words(
@@ -366,7 +271,7 @@ def _check_words(
     for name, value in (("direction", direction), ("good", good)):
         if value not in (None, "down", "up"):
             raise SosError(f"{name} is {value!r}; allowed: down, up")
-    if effect in (CHANGE, CHANGE_UNCERTAIN) and direction is None:
+    if effect in CHANGES and direction is None:
         raise SosError(f"effect {effect!r} needs a direction: down or up")
     if origin == "synthetic":
         if certainty is not None:
@@ -380,7 +285,7 @@ def _check_words(
         )
     if certainty not in CERTAINTIES:
         raise SosError(f"certainty {certainty!r} is unknown; allowed: {', '.join(CERTAINTIES)}")
-    if effect in _UNDECIDED and certainty in ("high", "moderate"):
+    if SENTENCES[effect, certainty] is None:
         raise SosError(f"a result that is {effect!r} cannot have {certainty} certainty")
 
 
@@ -407,7 +312,10 @@ def verdict(
     if origin == "synthetic":
         rating, reasons, change = None, ("Made-up data are not rated.",), ()
     else:
-        rating, reasons, change = certainty(checks, effect, origin)  # type: ignore[assignment]
+        torn = (p_primary < ALPHA) != (p_secondary < ALPHA)
+        rating, reasons, change = certainty(  # type: ignore[assignment]
+            checks, effect, origin, torn=torn
+        )
     sentence = words(
         effect,
         rating,

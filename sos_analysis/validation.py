@@ -222,6 +222,7 @@ LADDER: Mapping[str, tuple[str, dict[str, float], float, int]] = {
     "swings": ("Yearly swings three times as large", {"swings": 3.0}, 1.0, 0),
     "incomplete": ("A fifth of returns missing", {}, 0.8, 0),
     "recoded": ("Pilots record differently", {"recording": RECORDING}, 1.0, 0),
+    "contaminated_too": ("Comparators take it up too", {"contamination": CONTAMINATION}, 1.0, 0),
     "diverging": ("Pilots on another path", {"drift": 0.04}, 1.0, 0),
     "together": (
         "Missing returns, other recording and another path",

@@ -11,22 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sos_analysis import checks, evidence
+from sos_analysis import checks, evidence, rules
 from sos_analysis.checks import CheckResult
 from sos_analysis.errors import SosError
-from sos_analysis.evidence import (
+from sos_analysis.evidence import certainty, effect_class, natural_frequency, verdict, words
+from sos_analysis.rules import (
     CANNOT_TELL,
     CERTAINTIES,
     CHANGE,
     CHANGE_UNCERTAIN,
+    CHANGES,
     EFFECT_CLASSES,
-    INCONCLUSIVE,
     LITTLE,
-    certainty,
-    effect_class,
-    natural_frequency,
-    verdict,
-    words,
 )
 
 # --- effect classes ---------------------------------------------------------------------------
@@ -47,9 +43,9 @@ from sos_analysis.evidence import (
         (-12.0, 5.0, 0.3, 0.4, CANNOT_TELL),
         (-12.0, 5.0, 0.03, 0.04, CANNOT_TELL),  # p-values below 0.05, zero inside
         (-12.0, -1.0, 0.06, 0.07, CANNOT_TELL),
-        (-12.0, -1.0, 0.04, 0.06, INCONCLUSIVE),
-        (-12.0, 1.0, 0.06, 0.04, INCONCLUSIVE),
-        (-12.0, -1.0, 0.05, 0.049, INCONCLUSIVE),  # 0.05 itself is not below 0.05
+        (-12.0, -1.0, 0.04, 0.06, CANNOT_TELL),
+        (-12.0, 1.0, 0.06, 0.04, CANNOT_TELL),
+        (-12.0, -1.0, 0.05, 0.049, CANNOT_TELL),  # 0.05 itself is not below 0.05
     ],
 )
 def test_effect_class(low: float, high: float, p1: float, p2: float, expected: str) -> None:
@@ -71,7 +67,7 @@ def test_classes_keep_their_promises(
     found = effect_class(low, high, mid, p1, p2)
     assert found in EFFECT_CLASSES
     assert (found == LITTLE) == (-mid < low and high < mid)
-    if found in (CHANGE, CHANGE_UNCERTAIN):
+    if found in CHANGES:
         assert low > 0 or high < 0
         assert max(p1, p2) < 0.05
     if found == CHANGE:
@@ -124,12 +120,6 @@ GRID: dict[tuple[str, str], str | None] = {
         "We cannot tell whether Signs of Safety changes kinship care: the evidence is too "
         "imprecise, and an important change cannot be ruled out."
     ),
-    (INCONCLUSIVE, "high"): None,
-    (INCONCLUSIVE, "moderate"): None,
-    (INCONCLUSIVE, "low"): (
-        "We cannot tell whether Signs of Safety changes kinship care: the two methods declared "
-        "in advance disagree."
-    ),
     **{
         (effect, "very low"): "We are very unsure whether Signs of Safety changes kinship care."
         for effect in EFFECT_CLASSES
@@ -156,7 +146,7 @@ def test_every_cell_of_the_grid(cell: tuple[str, str], origin: str) -> None:
     # A change in the wanted direction is no harm; a change the other way is named so first.
     assert words(effect, sure, outcome=KIN, origin=origin, direction="up", good="up") == rise
     harm = words(effect, sure, outcome=KIN, origin=origin, direction="down", good="up")
-    if effect in (CHANGE, CHANGE_UNCERTAIN) and sure != "very low":
+    if effect in CHANGES and sure != "very low":
         lead = {"high": "A harm: ", "moderate": "A probable harm: ", "low": "A possible harm: "}
         assert harm == lead[sure] + expected
     else:
@@ -172,10 +162,6 @@ EXAMPLE = {
     CANNOT_TELL: (
         "In the worked example the made-up data are too imprecise to tell whether there was a "
         "change in kinship care."
-    ),
-    INCONCLUSIVE: (
-        "In the worked example the two methods of inference disagree about kinship care, so it "
-        "is called inconclusive."
     ),
 }
 
@@ -227,12 +213,9 @@ def test_little_difference_and_cannot_tell_share_no_words() -> None:
     def cells(effect: str) -> list[str]:
         return [s for (e, c), s in GRID.items() if e == effect and c != "very low" and s]
 
-    little, cannot, torn = (content(cells(e)) for e in (LITTLE, CANNOT_TELL, INCONCLUSIVE))
-    assert little & cannot == set()
-    assert little & torn == set()
+    assert content(cells(LITTLE)) & content(cells(CANNOT_TELL)) == set()
     frame = {"worked", "example", "method", "methods"}  # how every made-up sentence begins
     assert (content([EXAMPLE[LITTLE]]) & content([EXAMPLE[CANNOT_TELL]])) - frame == set()
-    assert (content([EXAMPLE[LITTLE]]) & content([EXAMPLE[INCONCLUSIVE]])) - frame == set()
 
 
 @pytest.mark.parametrize(
@@ -268,30 +251,52 @@ def passed(name: str, status: str = "pass") -> CheckResult:
     return CheckResult(name, "A question?", status, "A sentence.")
 
 
-ALL = [passed(rule.check) for rule in evidence.RULES]
-RAISED = [*ALL, *(passed(name) for name in evidence.RAISING)]
+ALL = [passed(rule.check) for rule in rules.RULES]
+#: What the rating needs at least, before it is held down.
+NEEDED = [passed(r.check) for r in rules.RULES if r.missing == rules.HOLD_LOW]
 
 
 def failing(*names: str, base: list[CheckResult] = ALL) -> list[CheckResult]:
     return [passed(c.id, "fail") if c.id in names else c for c in base]
 
 
+def without(*names: str) -> list[CheckResult]:
+    return [c for c in ALL if c.id not in names]
+
+
 @pytest.mark.parametrize(
     ("given_", "effect", "restricted", "public"),
     [
-        (ALL, CHANGE, "moderate", "low"),
-        (RAISED, CHANGE, "high", "moderate"),
-        (RAISED, CANNOT_TELL, "low", "low"),
-        (RAISED, INCONCLUSIVE, "low", "low"),
+        (ALL, CHANGE, "high", "moderate"),
+        (ALL, LITTLE, "high", "moderate"),
+        (ALL, CANNOT_TELL, "low", "low"),
+        (NEEDED, CHANGE, "moderate", "low"),
         ([], CHANGE, "low", "low"),
         (failing("pre_trends"), CHANGE, "low", "very low"),
         (failing("pre_trends", "balance"), LITTLE, "very low", "very low"),
         (failing("leave_one_out", "few_clusters", "completeness"), LITTLE, "very low", "very low"),
-        (failing("denominator_stability", base=RAISED), CHANGE, "low", "very low"),
-        ([c for c in ALL if c.id != "balance"], CHANGE, "moderate", "low"),
-        ([c for c in RAISED if c.id != "leave_one_out"], CHANGE, "low", "low"),
-        ([*ALL, passed("placebo")], CHANGE, "moderate", "low"),
-        ([*ALL, passed("placebo"), passed("breakdown", "info")], CHANGE, "moderate", "low"),
+        (failing("denominator_stability"), CHANGE, "low", "very low"),
+        (failing("placebo"), CHANGE, "low", "very low"),
+        (failing("specification_curve"), CHANGE, "low", "very low"),
+        # A blind test or a low breakdown value keeps a result from 'high'; no more.
+        (failing("pre_trend_power"), CHANGE, "moderate", "low"),
+        (failing("breakdown"), CHANGE, "moderate", "low"),
+        (without("breakdown"), CHANGE, "moderate", "low"),
+        # A result of 'little or no difference' has nothing that could break down ...
+        (failing("breakdown"), LITTLE, "high", "moderate"),
+        # ... but it hides where comparators use the approach too; a change does so in spite of it.
+        (failing("contamination"), LITTLE, "low", "very low"),
+        (failing("contamination"), CHANGE, "high", "moderate"),
+        # Not matched, so nothing to balance; returns not checked, so held at low.
+        (without("balance"), CHANGE, "high", "moderate"),
+        (without("completeness"), CHANGE, "low", "low"),
+        ([*without("pre_trends"), passed("pre_trends", "info")], CHANGE, "moderate", "low"),
+        (
+            [*without("denominator_stability"), passed("denominator_stability", "info")],
+            *(CHANGE, "high", "moderate"),
+        ),
+        # Of two results of one check the worse counts.
+        ([*ALL, passed("leave_one_out", "fail")], CHANGE, "low", "very low"),
     ],
 )
 def test_certainty(given_: list[CheckResult], effect: str, restricted: str, public: str) -> None:
@@ -299,21 +304,36 @@ def test_certainty(given_: list[CheckResult], effect: str, restricted: str, publ
     assert certainty(given_, effect, "public")[0] == public
 
 
-@pytest.mark.parametrize("rule", evidence.RULES, ids=lambda r: r.check)
-def test_each_failed_check_lowers_the_rating_and_says_what_would_help(rule: evidence.Rule) -> None:
-    full, reasons, change = certainty(RAISED, CHANGE, "restricted")
-    worse, why, help_ = certainty(failing(rule.check, base=RAISED), CHANGE, "restricted")
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda r: r.check)
+def test_each_failed_check_lowers_the_rating_and_says_what_would_help(rule: rules.Rule) -> None:
+    effect = rule.classes[0] if rule.classes else CHANGE
+    full, reasons, change = certainty(ALL, effect, "restricted")
+    worse, why, help_ = certainty(failing(rule.check), effect, "restricted")
     assert CERTAINTIES.index(worse) < CERTAINTIES.index(full)
     assert rule.if_failed in why
     assert rule.if_failed not in reasons
     assert rule.would_help in help_
     assert change == ()
+    if rule.if_missing:
+        worse, why, help_ = certainty(without(rule.check), effect, "restricted")
+        assert CERTAINTIES.index(worse) < CERTAINTIES.index(full)
+        assert rule.if_missing in why
+        assert rule.would_help in help_
 
 
-@given(st.lists(st.sampled_from([r.check for r in evidence.RULES]), unique=True))
+def test_the_reason_says_whether_the_methods_disagree_or_the_interval_is_wide() -> None:
+    assert rules.TOO_WIDE in certainty(ALL, CANNOT_TELL, "public")[1]
+    assert rules.TORN in certainty(ALL, CANNOT_TELL, "public", torn=True)[1]
+    torn = {**ESTIMATE, "p_secondary": 0.2}
+    made = verdict(**torn, origin="restricted", checks=ALL)  # type: ignore[arg-type]
+    assert made.effect_class == CANNOT_TELL
+    assert rules.TORN in made.reasons
+
+
+@given(st.lists(st.sampled_from([r.check for r in rules.RULES]), unique=True))
 def test_more_failures_never_raise_the_rating(names: list[str]) -> None:
     levels = [
-        CERTAINTIES.index(certainty(failing(*names[:k], base=RAISED), CHANGE, "restricted")[0])
+        CERTAINTIES.index(certainty(failing(*names[:k], base=ALL), CHANGE, "restricted")[0])
         for k in range(len(names) + 1)
     ]
     assert levels == sorted(levels, reverse=True)
@@ -334,15 +354,15 @@ ESTIMATE = {"value": -8.1, "low": -12.0, "high": -3.1, "mid": 3.0,
 def test_a_verdict_joins_class_rating_and_words() -> None:
     made = verdict(**ESTIMATE, origin="restricted", checks=ALL, good="up")  # type: ignore[arg-type]
     assert made.effect_class == CHANGE
-    assert made.certainty == "moderate"
-    assert made.sentence == "A probable harm: Signs of Safety probably reduces kinship care."
+    assert made.certainty == "high"
+    assert made.sentence == "A harm: Signs of Safety reduces kinship care."
     assert made.harm
     assert made.cost == "not estimated here"
     assert made.reasons[0].startswith("Authorities chose")
     assert evidence.Verdict.from_dict(made.to_dict()) == made
     flipped = {**ESTIMATE, "value": 8.1, "low": 3.1, "high": 12.0}
     other = verdict(**flipped, origin="restricted", checks=ALL, good="up")  # type: ignore[arg-type]
-    assert other.sentence == "Signs of Safety probably increases kinship care."
+    assert other.sentence == "Signs of Safety increases kinship care."
     assert not other.harm
 
 
@@ -358,7 +378,7 @@ def test_a_verdict_on_made_up_data_is_not_rated_and_names_no_harm() -> None:
     ends=st.tuples(st.floats(-50, 50), st.floats(-50, 50)),
     p1=st.floats(0, 1),
     p2=st.floats(0, 1),
-    failed=st.sets(st.sampled_from([r.check for r in evidence.RULES])),
+    failed=st.sets(st.sampled_from([r.check for r in rules.RULES])),
     origin=st.sampled_from(["public", "restricted", "synthetic"]),
 )
 def test_every_estimate_gets_a_sentence(
@@ -412,8 +432,8 @@ CHECKS: list[tuple[Callable[[], CheckResult], str, str]] = [
      "The two methods declared in advance lead to the same reading (slot permutation: p = 0.010; "
      "WCR-31: p = 0.020)."),
     (lambda: checks.agreement(0.04, 0.06, "slot permutation", "WCR-31"), "fail",
-     "The two methods declared in advance lead to different readings, so the result is called "
-     "inconclusive (slot permutation: p = 0.040; WCR-31: p = 0.060)."),
+     "The two methods declared in advance lead to different readings, so the result cannot "
+     "tell (slot permutation: p = 0.040; WCR-31: p = 0.060)."),
     (lambda: checks.few_clusters(27, 9), "pass",
      "The comparison rests on 9 pilot authorities among 27. The inference used here is built for "
      "that few; ordinary clustered errors are not."),
@@ -459,6 +479,37 @@ CHECKS: list[tuple[Callable[[], CheckResult], str, str]] = [
     (lambda: checks.covers_truth(-7.0, -3.1, -8.0, "per 100"), "fail",
      "The interval (−7.0 to −3.1 per 100) misses the effect planted in the made-up data (−8.0). "
      "One interval in twenty does so by chance; see the chapter on method validation."),
+    (lambda: checks.design("public"), "info",
+     "Yearly totals of pilots are compared with those of other authorities. Pilots were not "
+     "chosen by lot, and single children cannot be followed."),
+    # 0.8 a year over 1.5 years is 1.2.
+    (lambda: checks.pre_trend_power(-0.8, 1.5, 3.0, "per 100"), "pass",
+     "A steady drift that the test of early differences misses half the time would move the "
+     "result by 1.2 per 100: less than the smallest difference called important (3.0)."),
+    (lambda: checks.pre_trend_power(2.4, 1.5, 3.0, "per 100"), "fail",
+     "A steady drift that the test of early differences misses half the time would move the "
+     "result by 3.6 per 100: more than the smallest difference called important, so its pass says "
+     "little (3.0)."),
+    (lambda: checks.contamination(None, 140), "info",
+     "Which comparison authorities used a similar approach, and from when, is not known. Where "
+     "they did, the difference is smaller than the effect."),
+    (lambda: checks.contamination(1, 18), "pass",
+     "1 of 18 comparison authorities used a similar approach, too few to change the result much."),
+    (lambda: checks.contamination(6, 18), "fail",
+     "6 of 18 comparison authorities used a similar approach, so the difference shows more "
+     "against less of it, and may be smaller than the effect."),
+    (lambda: checks.placebo_date(0.4, -1.0, 1.8, 0.51, "per 100"), "pass",
+     "Taking a date 2 years before the true one, the method finds no clear difference (0.4 per "
+     "100, 95% interval −1.0 to 1.8, p = 0.510). This test can miss a real difference."),
+    (lambda: checks.breakdown(0.6, 0.9, "per 100", level=0.01), "fail",
+     "The result stands until pilots depart from comparators, after embedding, by 0.6 times the "
+     "largest change seen before it. The test of early differences would miss a steady drift of "
+     "0.9 per 100 a year half the time."),
+    (lambda: checks.specification_curve(64, 60, 40, 0.2, 0.3, value=-2.0), "pass",
+     "The reading does not change with the way: of 64 ways to run this analysis, 60 gave a lower "
+     "figure in pilots, as the main one does, and 40 of these could tell it from no difference by "
+     "themselves. Were authorities put in the pilots' places at random, the middle estimate "
+     "would lie as far from zero in 20.0% of draws."),
 ]  # fmt: skip
 
 
@@ -478,8 +529,8 @@ def test_each_check_has_its_status_and_sentence(
 
 def test_every_check_the_rules_name_can_be_made() -> None:
     made = {make().id for make, _, _ in CHECKS}
-    assert {rule.check for rule in evidence.RULES} <= made
-    assert len({rule.check for rule in evidence.RULES}) == len(evidence.RULES)
+    assert {rule.check for rule in rules.RULES} <= made
+    assert len({rule.check for rule in rules.RULES}) == len(rules.RULES)
 
 
 @pytest.mark.parametrize(
@@ -491,6 +542,9 @@ def test_every_check_the_rules_name_can_be_made() -> None:
         (lambda: checks.balance(-0.1, 0.1), "probability"),
         (lambda: checks.leave_one_out(1.0, [1.0], "x"), "two or more"),
         (lambda: checks.small_cells(5, 4), "not possible"),
+        (lambda: checks.contamination(5, 4), "not possible"),
+        (lambda: checks.pre_trend_power(1.0, 0.0, 3.0, "x"), "above zero"),
+        (lambda: checks.design("synthetic"), "no design of 'synthetic' data"),
         (lambda: checks.covers_truth(1, 0, 0, "x"), "runs from"),
         (lambda: CheckResult("x", "T?", "maybe", "S."), "allowed: pass, fail, info"),
         (lambda: CheckResult("x", "T?", "pass", " "), "sentence"),

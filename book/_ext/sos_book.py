@@ -1,7 +1,6 @@
 """The book's one Sphinx extension.
 
-- ``{claim}`` puts a number from the results into a sentence; an unknown one fails the build.
-- ``{exhibit}`` puts a table or a chart of a result on a page of prose.
+- Numbers, exhibits and what pages rest on are in `sos_numbers`.
 - ``{plan}`` writes out the plan and what became of it.
 - ``{generated}`` and links to the glossary come from `sos_readers`.
 - ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
@@ -13,68 +12,32 @@
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import re
 import shutil
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+import sos_numbers
 from docutils import nodes
-from docutils.parsers.rst import directives
-from sphinx.errors import ExtensionError
+from sos_numbers import CHAPTERS, rests_on
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.docutils import SphinxDirective
 from sphinx.util.math import get_node_equation_number
 
 from sos_analysis.disclosure import ORIGINS
-from sos_analysis.errors import ClaimError, SosError
-from sos_analysis.results import Bundle, load_bundle
+from sos_analysis.errors import SosError
+from sos_analysis.results import Bundle
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 logger = logging.getLogger(__name__)
 
-RESULTS = "results"
-CHAPTERS = "book/chapters"
 CHART_STYLE = "sos-charts.css"
-DOWNLOADS = "downloads"
 
 
-# --- numbers ----------------------------------------------------------------------------------
-
-
-class claim_node(nodes.Inline, nodes.Element):
-    """A number; its text is there for search and for builders other than HTML."""
-
-
-class ClaimRole(SphinxRole):
-    """A claim's id, with a colon and a form of `Claim.forms` if it is not the usual one."""
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        claim_id, _, form = self.text.strip().partition(":")
-        form = form or "text"
-        bundle: Bundle = self.env.app.sos_bundle  # type: ignore[attr-defined]
-        try:
-            claim = bundle.claim(claim_id)
-            shown = claim.render(form)
-        except ClaimError as error:
-            # The page is read again once the results have changed.
-            for path in sorted(Path(self.env.srcdir, RESULTS).glob("*.json")):
-                self.env.note_dependency(str(path))
-            logger.warning(str(error), location=self.get_location(), type="sos", subtype="claim")
-            return [nodes.problematic(self.rawtext, self.rawtext)], []
-        holder = next(name for name, c in bundle.chapters.items() if claim_id in c.claims)
-        self.env.note_dependency(str(Path(self.env.srcdir, RESULTS, f"{holder}.json")))
-        made_by = f"{CHAPTERS}/{holder}"
-        is_number = not isinstance(claim.value, str)
-        href = ""
-        if is_number and made_by in self.env.found_docs and made_by != self.env.docname:
-            here = posixpath.dirname(self.env.docname)
-            href = posixpath.relpath(f"{made_by}.html", here or ".")
-        node = claim_node("", nodes.Text(shown), html=claim.to_html(form, href))
-        return [node], []
+# --- editions ---------------------------------------------------------------------------------
 
 
 class EditionDirective(SphinxDirective):
@@ -88,44 +51,10 @@ class EditionDirective(SphinxDirective):
         if wanted not in ("synthetic", "restricted"):
             raise self.error(f"edition {wanted!r} is unknown; allowed: synthetic, restricted")
         bundle: Bundle = self.env.app.sos_bundle  # type: ignore[attr-defined]
-        for name, result in bundle.chapters.items():
-            if result.origin in ("synthetic", "restricted"):
-                self.env.note_dependency(str(Path(self.env.srcdir, RESULTS, f"{name}.json")))
+        rests_on(self.env, [c.name for c in bundle if c.origin in ("synthetic", "restricted")])
         if edition(bundle) != wanted:
             return []
         return self.parse_content_to_nodes(allow_section_headings=True)
-
-
-class ExhibitDirective(SphinxDirective):
-    """A table or chart of the results by ``RESULT NAME``; its content stands in where it is absent.
-
-    With ``:fold:`` it stands behind its title.
-
-    Without content an absent one fails the build. One with content is for what rests on files
-    that a build may lack.
-    """
-
-    has_content = True
-    required_arguments = 2
-    option_spec: ClassVar[dict[str, Any]] = {"fold": directives.flag}
-
-    def run(self) -> list[nodes.Node]:
-        result_name, name = self.arguments
-        bundle: Bundle = self.env.app.sos_bundle  # type: ignore[attr-defined]
-        for path in sorted(Path(self.env.srcdir, RESULTS).glob(f"{result_name}.json")):
-            self.env.note_dependency(str(path))
-        result = bundle.chapters.get(result_name)
-        items = {**result.tables, **result.figures} if result else {}
-        if result is None or name not in items:
-            if self.content:
-                return self.parse_content_to_nodes()
-            have = ", ".join(items) if result else f"no result {result_name!r}"
-            raise self.error(f"no exhibit {name!r} of {result_name!r}; there is: {have}")
-        show = result.table if name in result.tables else result.figure
-        show = result.fold if "fold" in self.options else show
-        here = posixpath.dirname(self.env.docname)
-        html = show(name, base=posixpath.relpath(DOWNLOADS, here or ".")).html
-        return [nodes.raw("", html, format="html")]
 
 
 class PlanDirective(SphinxDirective):
@@ -156,22 +85,6 @@ def edition(bundle: Bundle) -> str:
     """``restricted`` if any chapter rests on restricted records, else ``synthetic``."""
     origins = {result.origin for result in bundle}
     return "restricted" if "restricted" in origins else "synthetic"
-
-
-def _html_claim(translator: Any, node: nodes.Element) -> None:
-    translator.body.append(node["html"])
-    raise nodes.SkipNode
-
-
-def _plain_claim(translator: Any, node: nodes.Element) -> None:
-    """Elsewhere the number is text."""
-
-
-def _load(app: Sphinx) -> None:
-    try:
-        app.sos_bundle = load_bundle(Path(app.srcdir, RESULTS))  # type: ignore[attr-defined]
-    except SosError as error:
-        raise ExtensionError(str(error)) from error
 
 
 # --- banner -----------------------------------------------------------------------------------
@@ -260,6 +173,7 @@ def _page(
     context["sos_banner"] = banner(page_origin(app, pagename))
     if context.get("body"):
         context["body"] = _mend(context["body"])
+        sos_numbers.page(app, pagename, context)
     meta = app.env.metadata.get(pagename, {})
     context["sos_description"] = str(meta.get("description", ""))
 
@@ -361,35 +275,23 @@ def _register_math(app: Sphinx) -> None:
     )
 
 
-def _read(app: Sphinx, docname: str, source: list[str]) -> None:
-    """A chapter is read again when its results change: the banner tells their origin."""
-    path = Path(app.srcdir, RESULTS, f"{docname.removeprefix(f'{CHAPTERS}/')}.json")
-    if path.is_file():
-        app.env.note_dependency(str(path))
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything with Sphinx."""
     # Jupyter Book sets this for an extension that this book leaves out.
     app.add_config_value("comments_config", {}, "env")
-    app.add_role("claim", ClaimRole())
     app.add_directive("edition", EditionDirective)
-    app.add_directive("exhibit", ExhibitDirective)
     app.add_directive("plan", PlanDirective)
-    plain = (_plain_claim, _plain_claim)
-    app.add_node(claim_node, html=(_html_claim, None), text=plain, latex=plain)
+    sos_numbers.connect(app)
     _register_math(app)
     app.setup_extension("sos_readers")
     app.add_css_file(CHART_STYLE)
-    app.connect("builder-inited", _load)
     app.connect("builder-inited", _write_chart_style)
-    app.connect("source-read", _read)
     app.connect("html-page-context", _page, priority=600)
     app.connect("build-finished", _finish)
-    source = Path(__file__).read_bytes()
+    source = b"".join(Path(name).read_bytes() for name in (__file__, sos_numbers.__file__))
     return {
         "version": "1",
-        # A change of this file makes Sphinx read every page again.
+        # A change of these files makes Sphinx read every page again.
         "env_version": int(hashlib.sha256(source).hexdigest()[:7], 16),
         "parallel_read_safe": False,
         "parallel_write_safe": True,

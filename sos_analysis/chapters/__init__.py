@@ -274,6 +274,12 @@ def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
     return made
 
 
+def current_hashes(name: str, chosen: Mapping[str, Any]) -> Mapping[str, str]:
+    """What a chapter's result would rest on, were it computed now."""
+    found: Mapping[str, str] = _room(_spec(name)).hashes(chosen)
+    return found
+
+
 def facts(study: str = "synthetic") -> ChapterResult:
     """Published findings, facts about the programme and design quantities, as claims."""
     from sos_analysis.chapters.reference import facts as compute_facts

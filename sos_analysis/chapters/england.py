@@ -6,7 +6,8 @@ Not a chapter with a notebook: the page on data shows its charts and tables.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sos_analysis.chapters.ledger import Ledger
@@ -51,12 +52,19 @@ def england(study_id: str = "synthetic", extract: str = "") -> ChapterResult:
             f"{folder.name}: no manifest of a made-up extract; make one with "
             "`python -m sos_analysis synthesise`"
         ) from cause
-    hashes = {
+    chosen = {"study": study_id, "extract": extract}
+    made = _England(study, measure(folder, scale=scale), scale, rows, hashes(chosen)).result()
+    return replace(made, parameters=chosen)
+
+
+def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
+    """What it rests on: study, records, code."""
+    study = load_study(chosen["study"])
+    return {
         "study": study.short_hash,
-        "data": extract_hash(folder)[:16],
+        "data": extract_hash(extract_folder(study, chosen["extract"] or None))[:12],
         "code": code_hash(),
     }
-    return _England(study, measure(folder, scale=scale), scale, rows, hashes).result()
 
 
 class _England:

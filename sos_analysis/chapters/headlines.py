@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def side_by_side(
-    first: Mapping[float, float], second: Mapping[float, float], names: tuple[str, str]
+    first: Mapping[int, float], second: Mapping[int, float], names: tuple[str, str]
 ) -> str:
     """How one line lies to another over the years both have.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,18 @@ from sos_analysis import checks as check
 from sos_analysis import companion
 from sos_analysis.chapters import CHAPTERS, ChapterSpec
 from sos_analysis.chapters.ledger import Ledger, parameters_table
+from sos_analysis.chapters.natural import natural
 from sos_analysis.chapters.public_brief import brief, headline
+from sos_analysis.chapters.public_checks import AFTER_NFA, checks_of, verdict_of
 from sos_analysis.chapters.public_figures import Exhibits
 from sos_analysis.chapters.public_tables import WAVES, heading, status_of
 from sos_analysis.chapters.public_words import prose
 from sos_analysis.checks import CheckResult
-from sos_analysis.companion import MAIN, CompanionResult, Design, EventYears
+from sos_analysis.companion import MAIN, CompanionResult, Design
 from sos_analysis.disclosure import ALREADY_PUBLISHED, SafeFigure, SafeTable
-from sos_analysis.evidence import CANNOT_TELL, INCONCLUSIVE, Verdict, verdict
-from sos_analysis.formats import number, quantity
 from sos_analysis.records.public import RELEASED, PublicOutcome, find_file, public_sources
 from sos_analysis.results import ChapterResult, code_hash, content_hash
+from sos_analysis.rules import CANNOT_TELL
 from sos_analysis.sources import ROOT, file_hash
 
 NAME = "public_statistics"
@@ -32,8 +32,10 @@ _CHOICES = ("comparators", "weights", "boundaries")
 
 
 def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
-    """What the result rests on: public files or released results, code, parameters."""
+    """What the result rests on: what is declared, public files or released results, code."""
+    declared = [repr(d) for d in (*companion.DESIGNS, *public_sources().outcomes)]
     return {
+        "study": content_hash(declared),
         "data": data_hash(chosen["public_data"]),
         "code": code_hash(),
         "parameters": content_hash(dict(chosen)),
@@ -96,73 +98,16 @@ def sentence(short: str, public_data: str) -> str:
         return str(kept.claim(f"public.{short}.sentence").value)
     # The whole companion takes half a minute; one outcome's main estimate a second.
     wanted = public_sources().outcome(short)
+    # The rating looks at the share closed with no further action too, where that decides who is
+    # assessed.
+    needed = {wanted.id: None}
+    if short in AFTER_NFA:
+        needed[public_sources().outcome("nfa").id] = None
     found = companion.run(
-        public_data or None, designs=companion.DESIGNS, outcomes=(wanted.id,), only_main=True
+        public_data or None, designs=companion.DESIGNS, outcomes=tuple(needed), only_main=True
     )
-    judged = _verdict(found, wanted, 2, _checks(found, wanted, 2))
+    judged = verdict_of(found, wanted, 2, checks_of(found, wanted, 2))
     return heading(judged.sentence)
-
-
-def _checks(found: CompanionResult, outcome: PublicOutcome, wave: int) -> tuple[CheckResult, ...]:
-    e, events = found.estimate(outcome.id, MAIN, wave), found.events(outcome.id, wave)
-    there = e.authority_years / (e.authority_years + e.not_given)
-    half = (e.ci[1] - e.ci[0]) / 2
-    return (
-        check.few_clusters(e.authorities, e.pilots),
-        _pre_trends(events, outcome.unit),
-        check.agreement(e.p_primary, e.p_secondary, e.primary, e.secondary),
-        check.leave_one_out(e.att, e.left_out, outcome.unit, half_width=half),
-        check.completeness(there, "yearly figures of authorities"),
-    )
-
-
-def _pre_trends(events: EventYears, unit: str) -> CheckResult:
-    """The joint test, and the test of a steady trend, which finds a drift the joint one misses.
-
-    The worse of the two decides. One earlier difference is too little for a pass.
-    """
-    early = [abs(y.att) for y in events.years if y.year < events.base]
-    years = len(events.joint_years)
-    joint = check.pre_trends(events.joint_p, years, largest=max(early), unit=unit)
-    if years < 2:
-        status = "info" if joint.status == "pass" else joint.status
-        tail = " With one earlier difference to look at, that says little."
-        return replace(joint, status=status, sentence=f"{joint.sentence}{tail}")
-    trend = check.pre_trends(events.trend_p, years)
-    p = f"p {quantity(events.trend_p, 'p', 3)}" if events.trend_p < 0.001 else (
-        f"p = {number(events.trend_p, 3)}"
-    )  # fmt: skip
-    worse = min((joint, trend), key=lambda c: ("fail", "info", "pass").index(c.status))
-    if worse is joint:
-        tail = f" A steady drift before adoption: {p}."
-    else:
-        drifted = "drifted" if worse.status == "fail" else "may have drifted"
-        tail = f" But the difference {drifted} steadily before adoption ({p})."
-    return replace(
-        joint,
-        status=worse.status,
-        sentence=f"{joint.sentence}{tail}",
-        figures={**joint.figures, "trend_p": events.trend_p},
-    )
-
-
-def _verdict(
-    found: CompanionResult, outcome: PublicOutcome, wave: int, checks: Sequence[CheckResult]
-) -> Verdict:
-    e = found.estimate(outcome.id, MAIN, wave)
-    return verdict(
-        value=e.att,
-        low=e.ci[0],
-        high=e.ci[1],
-        mid=outcome.minimum_important_difference,
-        p_primary=e.p_primary,
-        p_secondary=e.p_secondary,
-        outcome=outcome.spoken,
-        origin="public",
-        checks=checks,
-        good=outcome.good,
-        subject=f"the {WAVES[wave]} of Signs of Safety pilots",
-    )
 
 
 def prefix(outcome: PublicOutcome, wave: int) -> str:
@@ -186,8 +131,8 @@ class _Companion:
         )
         self.claims, self.claim = ledger.claims, ledger.claim
         keys = [(o, w) for w in WAVES for o in found.outcomes if found.has(o.id, MAIN, w)]
-        self.checks = {(o.id, w): _checks(found, o, w) for o, w in keys}
-        self.verdicts = {(o.id, w): _verdict(found, o, w, self.checks[o.id, w]) for o, w in keys}
+        self.checks = {(o.id, w): checks_of(found, o, w) for o, w in keys}
+        self.verdicts = {(o.id, w): verdict_of(found, o, w, self.checks[o.id, w]) for o, w in keys}
         self.exhibits = Exhibits(found, self.verdicts, self.checks)
 
     # --- claims ------------------------------------------------------------------------------
@@ -255,6 +200,7 @@ class _Companion:
         self.claim(f"{start}.brief", brief(outcome.short_label, judged, e.att))
         self.claim(f"{start}.caution", self._caution(outcome, wave))
         self.claim(f"{start}.att", e.att, unit, ends=e.ci, decimals=1)
+        self.claim(f"{start}.natural", natural(outcome, e.att, *e.ci))
         self.claim(f"{start}.p_primary", e.p_primary, "p", decimals=3)
         self.claim(f"{start}.p_secondary", e.p_secondary, "p", decimals=3)
         self.claim(f"{start}.baseline", e.baseline, unit, decimals=1)
@@ -290,11 +236,7 @@ class _Companion:
     def _message(self, wave: int) -> str:
         """A wave in a sentence or a few: what was decided, then the rest."""
         mine = [v for (_, w), v in self.verdicts.items() if w == wave]
-        undecided = [
-            v
-            for v in mine
-            if v.effect_class in (CANNOT_TELL, INCONCLUSIVE) or v.certainty == "very low"
-        ]
+        undecided = [v for v in mine if v.effect_class == CANNOT_TELL or v.certainty == "very low"]
         if len(undecided) == len(mine):
             return (
                 f"Public statistics are too imprecise to tell whether the {WAVES[wave]} of pilots "
@@ -325,8 +267,10 @@ class _Companion:
                 c.sentence,
                 c.figures,
             )
-            for outcome, w in self.exhibits.keys
+            for number, (outcome, w) in enumerate(self.exhibits.keys)
             for c in self.checks[outcome.id, w]
+            # The same for every figure, so told once.
+            if number == 0 or c.id != "design"
         )
         return ChapterResult(
             name=NAME,
@@ -353,6 +297,7 @@ class _Companion:
         e = self.exhibits
         made = {
             "findings": e.findings(),
+            "ratings": e.ratings(),
             "counts": e.counts(),
             "estimates": e.estimates(),
             "sensitivity": e.sensitivity(),

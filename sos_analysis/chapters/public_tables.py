@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sos_analysis import companion
+from sos_analysis.chapters.natural import natural
 from sos_analysis.checks import CheckResult
 from sos_analysis.companion import MAIN, CompanionResult, PanelEstimate
 from sos_analysis.disclosure import (
@@ -68,7 +69,33 @@ class Tables:
                 "outcome": o.label,
                 "wave": heading(WAVES[wave]),
                 "words": heading(judged.sentence),
+                "natural": natural(o, e.att, *e.ci),
                 "sure": heading(judged.certainty or ""),
+            }
+            for o, wave in self.keys
+            for judged, e in [(self.verdicts[o.id, wave], self.main(o, wave))]
+        ]
+        return self._table(
+            rows,
+            columns={
+                "outcome": Column("Figure"),
+                "wave": Column("Wave"),
+                "words": Column("What public statistics say"),
+                "natural": Column("In round numbers"),
+                "sure": Column("How sure"),
+            },
+            title="What public statistics say about each wave of pilots",
+            caption="Sizes stand in the chart above and under 'The estimates'.",
+        )
+
+    def ratings(self) -> SafeTable:
+        """Why each figure is rated as it is, and what would change that."""
+        rows = [
+            {
+                "outcome": f"{o.short_label}, {WAVES[wave]}",
+                "sure": heading(judged.certainty or ""),
+                "why": " ".join(judged.reasons),
+                "change": " ".join(judged.what_would_change),
             }
             for o, wave in self.keys
             for judged in [self.verdicts[o.id, wave]]
@@ -77,12 +104,13 @@ class Tables:
             rows,
             columns={
                 "outcome": Column("Figure"),
-                "wave": Column("Wave"),
-                "words": Column("What public statistics say"),
                 "sure": Column("How sure"),
+                "why": Column("Why"),
+                "change": Column("What would change it"),
             },
-            title="What public statistics say about each wave of pilots",
-            caption="Sizes stand in the chart above and under 'The estimates'.",
+            title="Why each rating is what it is, and what would change it",
+            caption="By the rule table on the page 'Methods'. How sure is not how large. Cost: not "
+            "estimated here.",
         )
 
     def counts(self) -> SafeTable:

@@ -16,14 +16,16 @@ from sos_analysis.chapters.exhibits import DEFINED, Exhibits, interval_of, metho
 from sos_analysis.chapters.fit import OutcomeFit, fit
 from sos_analysis.chapters.ledger import Ledger, parameters_table
 from sos_analysis.chapters.minutes import minute
+from sos_analysis.chapters.rating_checks import rating_checks
 from sos_analysis.chapters.reference import finding_claims
 from sos_analysis.chapters.threats import threat_checks
 from sos_analysis.checks import CheckResult
 from sos_analysis.disclosure import safe_count
 from sos_analysis.estimation.estimate import Estimate
 from sos_analysis.estimation.power import equivalence
-from sos_analysis.evidence import Verdict, verdict
+from sos_analysis.evidence import Verdict, natural_frequency, verdict
 from sos_analysis.facts import published
+from sos_analysis.formats import spoken
 from sos_analysis.results import ChapterResult, code_hash, content_hash
 from sos_analysis.study import DEFINITIONS, Outcome, Study, load_study
 from sos_analysis.workspace import extract_folder, extract_hash
@@ -156,11 +158,13 @@ class _Chapter(Exhibits):
                 scale=self.outcome.scale,
                 unit=self.unit,
                 decimals=self.decimals,
+                mid=self.outcome.minimum_important_difference,
             )
         if self.lead.sample.cem:
             made.append(check.balance(self.lead.sample.l1_before, self.lead.sample.l1_after))
         if self.outcome.group == "referrals":
             made.append(self._denominator())
+        made += rating_checks(self.study, self.lead, self.chosen, self.origin)
         true = self.claims.get(f"{self.prefix}.truth")
         if true is not None and all(map(math.isfinite, e.ci)):
             made.append(
@@ -219,7 +223,8 @@ class _Chapter(Exhibits):
             else "The two methods could not both be computed on this sample."
         )
         e = self.lead.preferred
-        answer = f"<strong>{sentence}</strong> The preferred specification gives {att}"
+        said = self.claim("sentence", sentence, source="sos_analysis.evidence.verdict")
+        answer = f"<strong>{{{said}}}</strong> The preferred specification gives {att}"
         if f"{p}.truth" in self.claims:
             answer += (
                 f"; the true effect in the made-up records is {{{p}.truth}}."
@@ -228,6 +233,8 @@ class _Chapter(Exhibits):
             )
         else:
             answer += "."
+        if shown:
+            answer += f" {{{self._natural_claim()}}}"
         if found is not None and found.certainty:
             # Ratings are for real records alone.
             why = " ".join(found.reasons)
@@ -255,10 +262,29 @@ class _Chapter(Exhibits):
             ),
             "rule_out": self._rule_out(found, e),
             "analysts": (
-                f"Primary: {e.primary}; secondary: {e.secondary}; {{{p}.draws}} draws. {e.ssc} "
-                f"{_notes(e)}"
+                f"Primary: {e.primary}; secondary: {e.secondary}; {{{p}.draws}} draws. "
+                f"{{{self._note_claim(e)}}}"
             ),
         }
+
+    def _natural_claim(self) -> str:
+        """The difference as people count: of 100 cases, about so many fewer."""
+        e = self.lead.preferred
+        value, (low, high) = self.shown(e.att), self.pair(e.ci)
+        if self.words.happened:
+            text = natural_frequency(
+                value, low, high, who=self.words.events, what=self.words.happened
+            )
+        else:
+            told = spoken(value, low, high, self.unit, self.decimals)
+            text = f"On average, {self.words.noun} is {told}."
+        if self.made_up:
+            text = f"In the made-up records: {text[:1].lower()}{text[1:]}"
+        return self.claim("natural", text, source="sos_analysis.evidence.natural_frequency")
+
+    def _note_claim(self, e: Estimate) -> str:
+        text = f"{e.ssc} {_notes(e)}".strip()
+        return self.claim("note", text, source="sos_analysis.estimation.did.preferred")
 
     def _pre_claim(self) -> str:
         study = self.lead.event_study
@@ -321,10 +347,12 @@ class _Chapter(Exhibits):
         mid = self.outcome.minimum_important_difference
         if all(map(math.isfinite, e.ci90)):
             same = equivalence(self.pair(e.ci90), mid).equivalent
+            level = self.claim("level", 100 * check.ALPHA, "%", origin="design")
             lines.append(
-                "An important difference in either direction is ruled out at the 5% level."
+                f"An important difference in either direction is ruled out at the {{{level}}} "
+                "level."
                 if same
-                else "An important difference is not ruled out at the 5% level."
+                else f"An important difference is not ruled out at the {{{level}}} level."
             )
         if self.made_up:
             lines.append("All this is about the made-up records, and not about Signs of Safety.")

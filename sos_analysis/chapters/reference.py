@@ -5,8 +5,13 @@ Prose pages hold no typed numbers; what is not computed by a chapter is a claim 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from sos_analysis.checks import ALPHA
 from sos_analysis.facts import Finding, Published, programme, published
-from sos_analysis.results import ChapterResult, Claim, code_hash
+from sos_analysis.results import ChapterResult, Claim, code_hash, content_hash
+from sos_analysis.sources import ROOT, file_hash
 from sos_analysis.study import Outcome, Study, load_study
 
 NAME = "facts"
@@ -23,8 +28,20 @@ def facts(study_id: str = "synthetic") -> ChapterResult:
         origin="design",
         parameters={"study": study_id},
         claims={c.id: c for c in made},
-        hashes={"study": study.short_hash, "code": code_hash()},
+        hashes=hashes({"study": study_id}),
     )
+
+
+def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
+    """What the facts rest on: the study file, the files of facts, the code."""
+    files = sorted(
+        p for name in ("published", "programme") for p in (ROOT / "data" / name).glob("*.toml")
+    )
+    return {
+        "study": load_study(chosen["study"]).short_hash,
+        "data": content_hash([file_hash(path) for path in files]),
+        "code": code_hash(),
+    }
 
 
 def finding_claims(prefix: str, finding: Finding) -> list[Claim]:
@@ -166,13 +183,16 @@ def _design(study: Study) -> list[Claim]:
         number("design.pilots.original", float(str(fact.value)), source=fact.source),
         number("design.pilots.study", len(study.pilots), source=where),
         number("design.draws", study.inference.draws, source=where),
+        number("design.level", 100 * ALPHA, "%", source="sos_analysis.checks"),
+        number("design.coverage", 100 * study.inference.level, "%", source=where),
         number("design.threshold", study.disclosure.threshold, source=where),
         number("design.rounding", study.disclosure.rounding_base, source=where),
         _words(
             "design.certainty.scheme",
-            "A result starts at moderate for real records and at low for public statistics. Each "
-            "check that fails lowers it by a step; a result too imprecise to read stays low.",
-            "sos_analysis.evidence",
+            "A result starts at moderate for real records and at low for public statistics. A "
+            "check that fails lowers it or holds it down; a result too imprecise to read stays "
+            "low.",
+            "sos_analysis.rules",
             "design",
         ),
     ]

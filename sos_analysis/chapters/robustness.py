@@ -105,6 +105,7 @@ class _Chapter(RobustExhibits):
                 scale=self.study.outcome(name).scale,
                 unit=self.unit(name),
                 decimals=self.decimals(name),
+                mid=self.study.outcome(name).minimum_important_difference,
             )
             label = self.study.outcome(name).short_label
             made += [replace(c, id=f"{c.id}_{name}", title=f"{label}. {c.title}") for c in own]

@@ -294,7 +294,7 @@ def same_side(pairs: Mapping[str, tuple[float, float]]) -> CheckResult:
     """Do the two permutations fall on the same side of 0.05 for every outcome?"""
     apart = [k for k, (a, b) in pairs.items() if (a < ALPHA) != (b < ALPHA)]
     words = (
-        f"lead to different readings for {listed(apart)}, which counts as inconclusive"
+        f"lead to different readings for {listed(apart)}, which counts as too uncertain to tell"
         if apart
         else "lead to the same reading for every outcome"
     )

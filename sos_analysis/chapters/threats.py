@@ -179,9 +179,9 @@ def _trends(study: EventStudy, seed: int) -> Trends:
 
 
 def threat_checks(
-    found: Threats, e: Estimate, *, scale: float, unit: str, decimals: int
+    found: Threats, e: Estimate, *, scale: float, unit: str, decimals: int, mid: float
 ) -> list[CheckResult]:
-    """Each of them as a check, in the reader's unit."""
+    """Each of them as a check, in the reader's unit; `mid`: the minimum important difference."""
     made: list[CheckResult] = []
     if len(found.without_pilot) > 1:
         half = scale * (e.ci[1] - e.ci[0]) / 2
@@ -202,6 +202,9 @@ def threat_checks(
         )
     trends = found.trends
     if trends is not None:
+        # The estimate is a mean over the first years after: so far from the base on average.
+        years = (trends.lags + 1) / 2
+        made.append(check.pre_trend_power(scale * trends.missed, years, mid, unit, decimals))
         made.append(
             check.breakdown(
                 trends.breakdown, scale * trends.missed, unit, decimals, level=e.p_primary

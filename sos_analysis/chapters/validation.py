@@ -9,7 +9,7 @@ from sos_analysis import validation
 from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.ledger import Ledger, parameters_table
 from sos_analysis.chapters.minutes import minute
-from sos_analysis.checks import CheckResult
+from sos_analysis.checks import ALPHA, CheckResult
 from sos_analysis.disclosure import (
     NOT_AVAILABLE,
     ORIGINS,
@@ -20,9 +20,9 @@ from sos_analysis.disclosure import (
     safe_figure,
     safe_table,
 )
-from sos_analysis.evidence import CERTAINTIES
 from sos_analysis.formats import number
 from sos_analysis.results import ChapterResult, code_hash, content_hash
+from sos_analysis.rules import CERTAINTIES
 from sos_analysis.simulation.montecarlo import Tally, share_error
 from sos_analysis.sources import file_hash
 from sos_analysis.study import Study, load_study
@@ -114,6 +114,7 @@ class _Methods:
                 self.claim(f"{where}.covers", 100 * t.covered)
         self.claim("runs", self.found.runs, "data sets")
         self.claim("draws", self.found.draws)
+        self.claim("level", 100 * ALPHA, origin="design")
         self.claim("rated", self.found.rated, "data sets")
         for name in LADDER:
             kept = self.found.rated_as(name).certainty
@@ -359,12 +360,13 @@ class _Methods:
         )
         return {
             "answer": f"<strong>{lead}</strong> Where nothing happened, a sound method still "
-            "reports an effect in 5 of 100 data sets. The original's specification with usual "
-            "errors does so in {validation.null.original.reports}, ours with the same kind of "
-            "errors in {validation.null.usual.reports}, and the permutation of places, which this "
-            "report puts first, in {validation.null.slots.reports}. Where kinship care really "
-            "falls as planted, the permutation finds it in {validation.planted.slots.reports} of "
-            "100, and its interval holds the truth in {validation.planted.slots.covers}.",
+            "reports an effect in {validation.level} of 100 data sets. The original's "
+            "specification with usual errors does so in {validation.null.original.reports}, ours "
+            "with the same kind of errors in {validation.null.usual.reports}, and the permutation "
+            "of places, which this report puts first, in {validation.null.slots.reports}. Where "
+            "kinship care really falls as planted, the permutation finds it in "
+            "{validation.planted.slots.reports} of 100, and its interval holds the truth in "
+            "{validation.planted.slots.covers}.",
             "limits": "No test mends an unfair comparison. Where pilots drift on a path of their "
             "own, the permutation reports an effect that is not there in "
             "{validation.trends.slots.reports} of 100 data sets; where recording changes, in "

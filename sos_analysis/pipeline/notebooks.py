@@ -123,6 +123,7 @@ def run_notebook(
     parameters: Mapping[str, Any],
     *,
     origin: str = "synthetic",
+    seal: str = "",
     failed: Path | None = None,
     timeout: int = 1800,
 ) -> Path:
@@ -138,6 +139,8 @@ def run_notebook(
         Values for some or all of its parameters.
     origin
         Origin of the results: decides the heading over them.
+    seal
+        Of the results it shows; the book takes no notebook of other results.
     failed
         Where to keep the notebook if a cell fails; next to `output` if not given.
     timeout
@@ -173,7 +176,7 @@ def run_notebook(
                 **kernel,
             )
         notebook = nbformat.read(temporary, as_version=4)
-        prepare(notebook, name=template.stem, origin=origin)
+        prepare(notebook, name=template.stem, origin=origin, seal=seal)
         nbformat.write(notebook, temporary)
         os.replace(temporary, output)
     except papermill.PapermillExecutionError as error:
@@ -222,7 +225,7 @@ def _take_away(chapter: str, origin: str) -> str:
     return "\n\n<ul>" + "".join(items) + "</ul>"
 
 
-def prepare(notebook: Any, *, name: str, origin: str) -> Any:
+def prepare(notebook: Any, *, name: str, origin: str, seal: str = "") -> Any:
     """Make an executed notebook ready for the book, in place.
 
     Hides the parameter cells and all code on the page (the download keeps them), puts the
@@ -260,7 +263,7 @@ def prepare(notebook: Any, *, name: str, origin: str) -> Any:
             },
             "language_info": {"name": "python"},
             "mystnb": {"remove_code_source": True},
-            "sos": {"chapter": name, "origin": origin},
+            "sos": {"chapter": name, "origin": origin, "seal": seal},
         }
     )
     return notebook

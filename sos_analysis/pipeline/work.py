@@ -109,8 +109,15 @@ def notebook(
     """Execute a chapter's notebook."""
     from sos_analysis.pipeline.notebooks import run_notebook
 
-    origin = json.loads(Path(result).read_text("utf-8"))["origin"]
-    run_notebook(Path(template), Path(out), parameters, origin=str(origin), failed=Path(failed))
+    held = json.loads(Path(result).read_text("utf-8"))
+    run_notebook(
+        Path(template),
+        Path(out),
+        parameters,
+        origin=str(held["origin"]),
+        seal=str(held["seal"]),
+        failed=Path(failed),
+    )
     return {}
 
 

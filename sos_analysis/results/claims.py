@@ -48,6 +48,10 @@ def content_hash(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+#: What every claim rests on, each by its hash.
+FINGERPRINTS = ("study", "data", "code")
+
+
 # --- claims -----------------------------------------------------------------------------------
 
 
@@ -81,7 +85,8 @@ class Claim:
     level : float
         Level of the interval.
     hashes : mapping
-        'study', 'data', 'code' as far as they apply.
+        `FINGERPRINTS`: of the study file, the data and the code it rests on; what is left out is
+        filled from its chapter.
     """
 
     id: str
@@ -147,6 +152,12 @@ class Claim:
             object.__setattr__(self, name, int(kept) if self.decimals == 0 else kept)
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ClaimError(f"claim {self.id}: interval runs from {self.low} to {self.high}")
+        ends = (self.low, self.high)
+        if None not in ends and not self.low <= float(self.value) <= self.high:  # type: ignore[operator]
+            raise ClaimError(
+                f"claim {self.id}: {self.value} lies outside its own interval, {self.low} to "
+                f"{self.high}"
+            )
 
     def text(self) -> str:
         """Value with its unit: '−8.1 per 100'."""
@@ -199,15 +210,18 @@ class Claim:
             f"{interval(low, high, self.decimals)})"
         )
 
-    def to_html(self, form: str = "text", href: str = "") -> str:
-        """Span (with a link inside, if `href`) that names the claim it shows."""
+    def to_html(self, form: str = "text") -> str:
+        """Span that names the claim it shows."""
         shown = f' data-form="{form}"' if form != "text" else ""
-        inner = escape(self.render(form))
-        if href:
-            inner = f'<a href="{escape(href)}">{inner}</a>'
         return (
-            f'<span class="claim claim-{self.origin}" data-claim="{self.id}"{shown}>{inner}</span>'
+            f'<span class="claim claim-{self.origin}" data-claim="{self.id}"{shown}>'
+            f"{escape(self.render(form))}</span>"
         )
+
+    @property
+    def anchor(self) -> str:
+        """HTML id of the place that says how it was made."""
+        return f"how-{self.id.replace('.', '-')}"
 
     def _ends(self) -> tuple[float, float]:
         if self.low is None or self.high is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sos_analysis import checks, evidence
+from sos_analysis import checks, evidence, rules
 from sos_analysis.estimation.frames import Floats
 
 from .batch import LeadTests, Regression, SlotTests
@@ -72,8 +72,8 @@ def rate(setting: Setting, *, runs: int, draws: int, seed: int, mid: float) -> R
     return Ratings(
         setting.name,
         runs,
-        {word: words[word] / runs for word in evidence.CERTAINTIES},
-        {name: effects[name] / runs for name in evidence.EFFECT_CLASSES},
+        {word: words[word] / runs for word in rules.CERTAINTIES},
+        {name: effects[name] / runs for name in rules.EFFECT_CLASSES},
         {name: count / runs for name, count in sorted(failed.items())},
         wrong / runs,
     )
@@ -84,10 +84,14 @@ def _checks(
 ) -> list[checks.CheckResult]:
     world = setting.world
     moved = 100 * setting.regime.recording
+    comparators = int((~world.treated.astype(bool)).sum())
     found = [
         checks.few_clusters(len(world.units), int(world.treated.sum())),
         checks.denominator_stability(-moved, 0.0),
         checks.completeness(setting.complete),
+        checks.contamination(
+            comparators if setting.regime.contamination else 0, max(comparators, 1)
+        ),
     ]
     if leads:
         found.append(checks.pre_trends(pretrend, leads))
@@ -98,6 +102,6 @@ def _checks(
 
 
 def _wrong(effect: str, estimate: float, truth: float, mid: float) -> bool:
-    if effect in (evidence.CHANGE, evidence.CHANGE_UNCERTAIN):
+    if effect in rules.CHANGES:
         return estimate * truth <= 0
-    return effect == evidence.LITTLE and abs(truth) >= mid
+    return effect == rules.LITTLE and abs(truth) >= mid

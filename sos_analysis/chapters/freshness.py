@@ -1,0 +1,54 @@
+"""Do stored results rest on the study, the data and the code that are here now?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sos_analysis import chapters
+from sos_analysis.errors import RecordsError, SosError
+from sos_analysis.results import ChapterResult, code_hash
+from sos_analysis.sources import ROOT
+from sos_analysis.study import load_study
+
+_WORDS = {"study": "study file", "data": "data", "public": "public statistics", "code": "code"}
+
+
+def stale(results: Iterable[ChapterResult]) -> tuple[str, ...]:
+    """One sentence for each result that does not fit what is here now.
+
+    Data that are not at hand cannot be compared; their part of the comparison is left out.
+    """
+    lines = []
+    for result in results:
+        try:
+            now = _now(result)
+        except SosError as error:
+            lines.append(f"{result.name}: what it rests on cannot be read: {error}")
+            continue
+        old = [key for key, value in now.items() if result.hashes.get(key) != value]
+        if old:
+            what = " and ".join(_WORDS.get(key, key) for key in old)
+            lines.append(f"{result.name} rests on another {what} than is here now")
+    return tuple(lines)
+
+
+def _now(result: ChapterResult) -> dict[str, str]:
+    """Hashes as they would be now, of all that is at hand."""
+    from sos_analysis.chapters import reference
+    from sos_analysis.chapters.england import NAME as ENGLAND
+    from sos_analysis.chapters.england import hashes as england_hashes
+
+    chosen = dict(result.parameters)
+    if result.name == reference.NAME:
+        return reference.hashes(chosen)
+    try:
+        if result.name == ENGLAND:
+            return england_hashes(chosen)
+        now = dict(chapters.current_hashes(result.name, chosen))
+    except RecordsError:  # the records are not here
+        return {"study": load_study(str(chosen["study"])).short_hash, "code": code_hash()}
+    given = str(chosen.get("public_data", ""))
+    if not (Path(given) if given else ROOT / "data" / "public").is_dir():
+        now.pop("public" if "study" in chosen else "data", None)
+    return now
