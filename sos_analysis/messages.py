@@ -112,7 +112,7 @@ def main_messages(bundle: Bundle) -> str:
     found = signals(bundle)
     said = [
         ("Kinship care, a possible harm.", _role("published.kinship.message")),
-        ("Three other outcomes.", _role("published.nulls.message")),
+        ("The other outcomes.", _role("published.nulls.message")),
         ("Public statistics.", _role("public.headline")),
         ("Where and how.", _role("published.secondary.message")),
         (

@@ -12,6 +12,7 @@ from sos_analysis import companion
 from sos_analysis.chapters import CHAPTERS, ChapterSpec
 from sos_analysis.chapters.ledger import Ledger, parameters_table
 from sos_analysis.chapters.natural import natural
+from sos_analysis.chapters.public_brief import brief, headline
 from sos_analysis.chapters.public_checks import AFTER_NFA, checks_of, verdict_of
 from sos_analysis.chapters.public_figures import Exhibits
 from sos_analysis.chapters.public_tables import WAVES, heading, status_of
@@ -19,10 +20,9 @@ from sos_analysis.chapters.public_words import prose
 from sos_analysis.checks import CheckResult
 from sos_analysis.companion import MAIN, CompanionResult, Design
 from sos_analysis.disclosure import ALREADY_PUBLISHED, SafeFigure, SafeTable
-from sos_analysis.evidence import Verdict
 from sos_analysis.records.public import RELEASED, PublicOutcome, find_file, public_sources
 from sos_analysis.results import ChapterResult, code_hash, content_hash
-from sos_analysis.rules import CANNOT_TELL, LITTLE
+from sos_analysis.rules import CANNOT_TELL
 from sos_analysis.sources import ROOT, file_hash
 
 NAME = "public_statistics"
@@ -110,24 +110,6 @@ def sentence(short: str, public_data: str) -> str:
     return heading(judged.sentence)
 
 
-_FALLS = {"high": "{verb}s", "moderate": "probably {verb}s", "low": "may {verb}"}
-
-
-def brief(label: str, found: Verdict, value: float) -> str:
-    """A rated verdict in a few words, for a narrow cell: 'Re-referrals: cannot tell'."""
-    certainty = found.certainty or "very low"
-    if certainty == "very low":
-        return f"{label}: very unsure"
-    if found.effect_class == CANNOT_TELL:
-        return f"{label}: cannot tell"
-    if found.effect_class == LITTLE:
-        little = {"high": "", "moderate": "probably ", "low": "perhaps "}[certainty]
-        return f"{label}: {little}little or no difference"
-    verb = _FALLS[certainty].format(verb="fall" if value < 0 else "rise")
-    harm = {"high": ", a harm", "moderate": ", a probable harm", "low": ", a possible harm"}
-    return f"{label}: {verb}{harm[certainty] if found.harm else ''}"
-
-
 def prefix(outcome: PublicOutcome, wave: int) -> str:
     """Claims of the second wave go by the outcome alone."""
     return outcome.short if wave == 2 else f"wave{wave}.{outcome.short}"
@@ -205,7 +187,8 @@ class _Companion:
                 self.claim(f"nfa.jumped_{role}", getattr(nfa, f"{role}_jumped"))
                 self.claim(f"nfa.jumped_{role}_of", getattr(nfa, role))
         self.claim("message", self._message(2))
-        self.claim("headline", self._headline(2))
+        second = [v for (_, w), v in self.verdicts.items() if w == 2]
+        self.claim("headline", headline(second) or self._message(2))
         self.claim("wave1.message", self._message(1))
 
     def _claims_of(self, outcome: PublicOutcome, wave: int) -> None:
@@ -266,19 +249,6 @@ class _Companion:
             else ""
         )
         return " ".join(heading(t) for t in decided) + rest
-
-    def _headline(self, wave: int) -> str:
-        """A wave in one sentence for the start page; possible harms come first."""
-        mine = [v for (_, w), v in self.verdicts.items() if w == wave]
-        told = [v for v in mine if v.effect_class != CANNOT_TELL and v.certainty != "very low"]
-        if not told:
-            return self._message(wave)
-        told.sort(key=lambda v: not v.harm)
-        first, *others = (v.sentence.removesuffix(".") for v in told)
-        others = [o[:1].lower() + o[1:] for o in others]
-        if len(told) < len(mine):
-            others.append("public statistics cannot tell whether it changed any other figure")
-        return f"{'; '.join([heading(first), *others])}."
 
     # --- everything --------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sos_analysis import companion
+from sos_analysis.chapters.headlines import side_by_side
 from sos_analysis.chapters.public_tables import DOF, SOURCE, WAVES, Tables, heading, status_of
 from sos_analysis.disclosure import ALREADY_PUBLISHED, FigureOptions, SafeFigure, safe_figure
 from sos_analysis.records.public import PublicOutcome
@@ -158,11 +159,16 @@ class Exhibits(Tables):
             for m in self.found.means_of(outcome.id, role)
         ]
         last = float(max(m.year for m in self.found.means_of(outcome.id, "pilots")))
+        pilots, others = (
+            {m.year: m.mean for m in self.found.means_of(outcome.id, role)}
+            for role in ("pilots", "others")
+        )
+        lie = side_by_side(pilots, others, ("pilots", "other authorities"))
         shaded = last > PANDEMIC[0]
         return safe_figure(
             "trend",
             rows,
-            title=f"{outcome.short_label}, year by year",
+            title=f"{outcome.short_label}: {lie}",
             subtitle=f"{outcome.label}, {outcome.unit} {outcome.of}, mean of authorities. England",
             alt=f"Two lines, second-wave pilots and other authorities, for: {outcome.label}. The "
             "same numbers stand in the table below the chart.",
