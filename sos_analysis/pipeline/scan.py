@@ -73,7 +73,12 @@ def scan(site: Path, results: Path, *, extract: Path | None = None) -> Scan:
         bundle = load_bundle(results)
     except DisclosureError as error:
         return Scan(0, {}, (f"results: {error}",))
-    looker = _Scanner(site, known(bundle))
+    return look_through(site, known(bundle), extract=extract)
+
+
+def look_through(site: Path, can: Known, *, extract: Path | None = None) -> Scan:
+    """As `scan`, for results whose exhibits are already at hand."""
+    looker = _Scanner(site, can)
     for path in sorted(p for p in site.rglob("*") if p.is_file()):
         looker.look(path)
     looker.index()
@@ -380,13 +385,15 @@ class _Scanner:
 
     def _strange(self, content: dict[str, Any], part: str) -> Iterator[str]:
         names = content["docnames"]
-        everywhere = set().union(*self.tokens.values()) if self.tokens else set()
         whole = "".join(_letters(h) for h in self.headings)
         for term, at in content[part].items():
             if not term[:1].isdigit():
                 continue
             for number in at if isinstance(at, list) else [at]:
-                words = self.tokens.get(names[number], everywhere)
+                words = self.tokens.get(names[number])
+                if words is None:
+                    yield f"words of a page that is not there: {names[number]!r}"
+                    return
                 # Stemming cuts the end off a word with letters.
                 cut = len(term) > 3 and not term.isdigit()
                 if term in words or (cut and any(w.startswith(term[:-1]) for w in words)):
