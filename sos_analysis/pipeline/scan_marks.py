@@ -31,6 +31,7 @@ _ALLOWED = [
     for pattern in (
         r"https?://\S+|www\.\S+|\bdoi[:.]\S+|10\.\d{4,}/\S+",
         r"\bcommit [0-9a-f]{7,40}\b",
+        r"\bWCR-\d\d\b",  # a bootstrap, with the weights of its residuals
         rf"\b\d{{1,2}}(?:st|nd|rd|th)?\s+(?:{_MONTH})\b(?:\s+\d{{4}})?",
         rf"\b(?:{_MONTH})\s+\d{{4}}\b",
         r"\b(?:19|20)\d\d(?:\s*[/–-]\s*(?:(?:19|20)?\d\d))?\b",  # a year, a financial year
