@@ -41,9 +41,13 @@ def opinion(exact: pd.DataFrame, labels: list[str], count: str) -> dict[tuple[st
     people = exact.loc[exact.index.repeat(exact[count])].reset_index(drop=True)
     rows = people[labels[0]]
     columns = people[labels[1]] if len(labels) > 1 else pd.Series(["all"] * len(people), name="of")
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            table = ACRO(suppress=True).crosstab(rows, columns)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        table = ACRO(suppress=True).crosstab(rows, columns)
     found = {}
     for _, row in exact.iterrows():
         key = tuple(str(row[name]) for name in labels)

@@ -215,6 +215,12 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "'7 children'",
     ),
     "a count typed into prose": ({"prose": {"x": "We saw 12 referrals."}}, "fail", "12 referrals"),
+    "an identifier in a check": (
+        {"checks": check_("The child C000431 moved.")},
+        "fail",
+        "C000431",
+    ),
+    "a path in prose": ({"notes": {"x": "read from /home/ann/x"}}, "fail", "/home/ann/x"),
     "a unit in a check": ({"checks": check_("It rose by 2 per 100 children.")}, "pass", ""),
     "a title with a count": (
         {"tables": {"t": table(OPEN, title="Only 7 children in the north")}},

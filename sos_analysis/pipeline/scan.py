@@ -31,7 +31,13 @@ from sos_analysis.pipeline.scan_known import (
     theme_files,
     theme_lines,
 )
-from sos_analysis.pipeline.scan_marks import machine_names, numbers, record_level, traces
+from sos_analysis.pipeline.scan_marks import (
+    known_dates,
+    machine_names,
+    numbers,
+    record_level,
+    traces,
+)
 
 #: Files that tools leave beside pages.
 _TOOLS = (".buildinfo", ".nojekyll", "robots.txt", "sitemap.xml", "objects.inv", "CNAME")
@@ -95,7 +101,7 @@ class _Scanner:
         self.headings: set[str] = set()
         self.tokens: dict[str, set[str]] = {}
         self.pairs: set[tuple[str, str]] = set()
-        self.dates = _known_dates()
+        self.dates = known_dates()
         self.names = machine_names()
         self.read: dict[str, str] = {}
 
@@ -444,14 +450,3 @@ def _assignments(source: str) -> bool:
     except (SyntaxError, ValueError):
         return False
     return True
-
-
-def _known_dates() -> frozenset[str]:
-    """Dates of the design and of its sources, which are no dates of records."""
-    from sos_analysis.sources import ROOT
-
-    found: set[str] = set()
-    for path in [*(ROOT / "data").glob("*/*.toml"), ROOT / "CITATION.cff", ROOT / "CHANGELOG.md"]:
-        if path.is_file():
-            found |= set(re.findall(r"\b(?:19|20)\d\d-\d\d-\d\d\b", path.read_text("utf-8")))
-    return frozenset(found)

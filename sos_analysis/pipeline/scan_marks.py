@@ -122,3 +122,13 @@ def machine_names() -> tuple[str, ...]:
             continue
     names = {n for n in found if len(n) >= 4 and n.lower() not in _COMMON_NAMES}
     return (*sorted(names), str(ROOT))
+
+
+@cache
+def known_dates() -> frozenset[str]:
+    """Dates of the design and of its sources, which are no dates of records."""
+    found: set[str] = set()
+    for path in [*(ROOT / "data").glob("*/*.toml"), ROOT / "CITATION.cff", ROOT / "CHANGELOG.md"]:
+        if path.is_file():
+            found |= set(re.findall(r"\b(?:19|20)\d\d-\d\d-\d\d\b", path.read_text("utf-8")))
+    return frozenset(found)
