@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sos_analysis.disclosure import (
@@ -354,6 +354,7 @@ def test_a_column_total_is_worked_out_from_rounded_parts_or_hidden() -> None:
     assert undeclared.values("all") == (305, "[c]")
 
 
+@settings(deadline=None)  # the first attack loads the solver
 @given(
     st.lists(st.integers(0, 60), min_size=2, max_size=6),
     st.booleans(),

@@ -10,6 +10,7 @@ from sos_analysis.errors import RecordsError, SosError
 from sos_analysis.results import ChapterResult, code_hash, hidden_place
 from sos_analysis.sources import ROOT
 from sos_analysis.study import load_study
+from sos_analysis.workspace import RELEASED_MARK, RESULTS
 
 _WORDS = {"study": "study file", "data": "data", "public": "public statistics", "code": "code"}
 
@@ -17,8 +18,11 @@ _WORDS = {"study": "study file", "data": "data", "public": "public statistics", 
 def stale(results: Iterable[ChapterResult]) -> tuple[str, ...]:
     """One sentence for each result that does not fit what is here now.
 
-    Data that are not at hand cannot be compared; their part of the comparison is left out.
+    Data that are not at hand cannot be compared; their part of the comparison is left out, and all of
+    it for the results of a release.
     """
+    if (RESULTS / RELEASED_MARK).is_file():
+        return ()  # results of a release: study, records and code are elsewhere
     lines = []
     for result in results:
         try:

@@ -7,6 +7,7 @@ anyone can read, and words and choices of the design.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ from sos_analysis.disclosure import COUNT_UNITS, RECORD_ORIGINS, SafeFigure, Saf
 from sos_analysis.disclosure.audit import Hidden, attack
 from sos_analysis.disclosure.safe import faults
 from sos_analysis.errors import DisclosureError, SosError
+from sos_analysis.pipeline.scan_marks import (
+    known_dates,
+    machine_names,
+    record_level,
+    traces,
+)
 from sos_analysis.results import Bundle, ChapterResult, Claim
 
 _COUNTED = "|".join(
@@ -180,19 +187,36 @@ def _sentences(result: ChapterResult) -> Output:
         v = result.verdict
         texts += [v.sentence, *v.reasons, *v.what_would_change]
     texts += [*result.notes.values(), result.title]
-    bad = _said(" | ".join(texts), result.origin, threshold, step)
+    bad = [*_said(" | ".join(texts), result.origin, threshold, step), *_marks(result)]
     return Output(
         name=f"{result.name}/sentences",
         kind="checks, verdict and sentences",
         what=f"{len(result.checks)} checks and {len(result.prose)} sentences in words",
         origin=result.origin,
-        rule="no count of children typed into a sentence",
+        rule="no count of children typed into a sentence; no value of a record, path or name",
         status="fail" if bad else _plain_status(result),
         reasons=tuple(bad),
         file=f"results/{result.name}.json",
         chapter=result.name,
         command=_command(result),
     )
+
+
+def _marks(result: ChapterResult) -> list[str]:
+    """Values of records, paths and names anywhere in a result; hashes and seals left out."""
+    text = json.dumps(_words(result.to_dict()), ensure_ascii=False)
+    found = [*traces(text, machine_names())]
+    if result.origin in RECORD_ORIGINS:
+        found += record_level(text, known_dates())
+    return [f"in the result stands {mark}" for mark in found]
+
+
+def _words(content: object) -> object:
+    if isinstance(content, dict):
+        return {k: _words(v) for k, v in content.items() if k not in ("hashes", "seal")}
+    if isinstance(content, list):
+        return [_words(v) for v in content]
+    return content if isinstance(content, str) else None
 
 
 def _plain_status(result: ChapterResult) -> str:

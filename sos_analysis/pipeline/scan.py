@@ -31,7 +31,13 @@ from sos_analysis.pipeline.scan_known import (
     theme_files,
     theme_lines,
 )
-from sos_analysis.pipeline.scan_marks import machine_names, numbers, record_level, traces
+from sos_analysis.pipeline.scan_marks import (
+    known_dates,
+    machine_names,
+    numbers,
+    record_level,
+    traces,
+)
 
 #: Files that tools leave beside pages.
 _TOOLS = (".buildinfo", ".nojekyll", "robots.txt", "sitemap.xml", "objects.inv", "CNAME")
@@ -73,7 +79,12 @@ def scan(site: Path, results: Path, *, extract: Path | None = None) -> Scan:
         bundle = load_bundle(results)
     except DisclosureError as error:
         return Scan(0, {}, (f"results: {error}",))
-    looker = _Scanner(site, known(bundle))
+    return look_through(site, known(bundle), extract=extract)
+
+
+def look_through(site: Path, can: Known, *, extract: Path | None = None) -> Scan:
+    """As `scan`, for results whose exhibits are already at hand."""
+    looker = _Scanner(site, can)
     for path in sorted(p for p in site.rglob("*") if p.is_file()):
         looker.look(path)
     looker.index()
@@ -90,7 +101,7 @@ class _Scanner:
         self.headings: set[str] = set()
         self.tokens: dict[str, set[str]] = {}
         self.pairs: set[tuple[str, str]] = set()
-        self.dates = _known_dates()
+        self.dates = known_dates()
         self.names = machine_names()
         self.read: dict[str, str] = {}
 
@@ -380,13 +391,15 @@ class _Scanner:
 
     def _strange(self, content: dict[str, Any], part: str) -> Iterator[str]:
         names = content["docnames"]
-        everywhere = set().union(*self.tokens.values()) if self.tokens else set()
         whole = "".join(_letters(h) for h in self.headings)
         for term, at in content[part].items():
             if not term[:1].isdigit():
                 continue
             for number in at if isinstance(at, list) else [at]:
-                words = self.tokens.get(names[number], everywhere)
+                words = self.tokens.get(names[number])
+                if words is None:
+                    yield f"words of a page that is not there: {names[number]!r}"
+                    return
                 # Stemming cuts the end off a word with letters.
                 cut = len(term) > 3 and not term.isdigit()
                 if term in words or (cut and any(w.startswith(term[:-1]) for w in words)):
@@ -437,14 +450,3 @@ def _assignments(source: str) -> bool:
     except (SyntaxError, ValueError):
         return False
     return True
-
-
-def _known_dates() -> frozenset[str]:
-    """Dates of the design and of its sources, which are no dates of records."""
-    from sos_analysis.sources import ROOT
-
-    found: set[str] = set()
-    for path in [*(ROOT / "data").glob("*/*.toml"), ROOT / "CITATION.cff", ROOT / "CHANGELOG.md"]:
-        if path.is_file():
-            found |= set(re.findall(r"\b(?:19|20)\d\d-\d\d-\d\d\b", path.read_text("utf-8")))
-    return frozenset(found)

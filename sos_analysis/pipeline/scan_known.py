@@ -131,24 +131,10 @@ def theme_files() -> frozenset[str]:
     """Hashes of the files that the installed theme and its parts bring, and this book's own."""
     import importlib.util
 
-    wanted = set(
-        [
-            ".css",
-            ".js",
-            ".svg",
-            ".png",
-            ".gif",
-            ".ico",
-            ".woff2",
-            ".woff",
-            ".ttf",
-            ".txt",
-            ".po",
-            ".mo",
-            ".json",
-            ".map",
-        ]
-    )
+    wanted = {
+        *(".css", ".js", ".json", ".map", ".txt", ".po", ".mo", ".svg", ".png", ".gif", ".ico"),
+        *(".woff2", ".woff", ".ttf"),
+    }
     found = set()
     for package in _STATIC_PACKAGES:
         spec = importlib.util.find_spec(package)

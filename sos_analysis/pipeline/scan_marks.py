@@ -31,6 +31,7 @@ _ALLOWED = [
     for pattern in (
         r"https?://\S+|www\.\S+|\bdoi[:.]\S+|10\.\d{4,}/\S+",
         r"\bcommit [0-9a-f]{7,40}\b",
+        r"\bWCR-\d\d\b",  # a bootstrap, with the weights of its residuals
         rf"\b\d{{1,2}}(?:st|nd|rd|th)?\s+(?:{_MONTH})\b(?:\s+\d{{4}})?",
         rf"\b(?:{_MONTH})\s+\d{{4}}\b",
         r"\b(?:19|20)\d\d(?:\s*[/–-]\s*(?:(?:19|20)?\d\d))?\b",  # a year, a financial year
@@ -121,3 +122,13 @@ def machine_names() -> tuple[str, ...]:
             continue
     names = {n for n in found if len(n) >= 4 and n.lower() not in _COMMON_NAMES}
     return (*sorted(names), str(ROOT))
+
+
+@cache
+def known_dates() -> frozenset[str]:
+    """Dates of the design and of its sources, which are no dates of records."""
+    found: set[str] = set()
+    for path in [*(ROOT / "data").glob("*/*.toml"), ROOT / "CITATION.cff", ROOT / "CHANGELOG.md"]:
+        if path.is_file():
+            found |= set(re.findall(r"\b(?:19|20)\d\d-\d\d-\d\d\b", path.read_text("utf-8")))
+    return frozenset(found)

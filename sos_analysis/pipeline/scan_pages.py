@@ -12,48 +12,18 @@ _VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"]
 )
 _INLINE = frozenset(
-    [
-        "a",
-        "abbr",
-        "b",
-        "bdi",
-        "cite",
-        "code",
-        "em",
-        "i",
-        "kbd",
-        "mark",
-        "q",
-        "s",
-        "samp",
-        "small",
-        "span",
-        "strong",
-        "sub",
-        "sup",
-        "time",
-        "u",
-        "var",
-    ]
+    (
+        *("a", "abbr", "b", "bdi", "cite", "code", "em", "i", "kbd", "mark", "q", "s", "samp"),
+        *("small", "span", "strong", "sub", "sup", "time", "u", "var"),
+    )
 )
 #: Attributes whose value is read out, shown, or picked up by other programs.
 _SPOKEN = frozenset(
-    [
-        "title",
-        "alt",
-        "aria-label",
-        "aria-description",
-        "aria-valuetext",
-        "aria-roledescription",
-        "placeholder",
-        "content",
-        "value",
-        "label",
-        "summary",
-        "caption",
-        "alttext",
+    (
+        *("title", "alt", "aria-label", "aria-description", "aria-valuetext", "placeholder"),
+        *("aria-roledescription", "content", "value", "label", "summary", "caption", "alttext"),
         "srcdoc",
-    ]
+    )
 )
 _QUIET_DATA = re.compile(
     r"^data-(claim|form|table|figure|check|kind|origin|bs-.*|theme|mode|content[-_]root"
