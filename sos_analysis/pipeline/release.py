@@ -17,9 +17,12 @@ from sos_analysis import __version__
 from sos_analysis.errors import SosError
 from sos_analysis.pipeline.work import replace_folder
 from sos_analysis.results import load_bundle
+from sos_analysis.results.history import record
 from sos_analysis.workspace import RESULTS
 
 LOG = "release.json"
+#: What the release says; kept as data/releases/VERSION.json, the next one is compared with it.
+CLAIMS = "claims.json"
 
 
 def release(out: Path, results: Path = RESULTS) -> Iterator[str]:
@@ -63,6 +66,10 @@ def release(out: Path, results: Path = RESULTS) -> Iterator[str]:
                     }
                 )
             yield f"{result.name}: {result.origin}, {len(files)} files"
+        said = json.dumps(record(bundle, __version__), indent=1, ensure_ascii=False) + "\n"
+        (staging / CLAIMS).write_text(said, encoding="utf-8", newline="\n")
+        digest = hashlib.sha256(said.encode()).hexdigest()
+        entries.append({"file": CLAIMS, "sha256": digest})
         log = {"schema": "sos-release", "version": __version__, "files": entries}
         text = json.dumps(log, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         (staging / LOG).write_text(text, encoding="utf-8", newline="\n")

@@ -3,6 +3,7 @@
 - ``{claim}`` puts a number from the results into a sentence; an unknown one fails the build.
 - ``{exhibit}`` puts a table or a chart of a result on a page of prose.
 - ``{plan}`` writes out the plan and what became of it.
+- ``{changed-claims}`` lists the claims that differ from the release before.
 - ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
 - Every page gets a banner that says whether its numbers are real.
 - Formulas become MathML: no script, no font, no network.
@@ -15,14 +16,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sos_book import assets, claims, exhibits, formulas, pages, prose_tables
+from sos_book import assets, claims, exhibits, formulas, history, pages, prose_tables
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
 #: Each registers what it gives.
-PARTS = (claims, exhibits, formulas, prose_tables, pages, assets)
+PARTS = (claims, exhibits, history, formulas, prose_tables, pages, assets)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
