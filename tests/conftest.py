@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -215,3 +216,19 @@ def browser():
         )
         yield made
         made.close()
+
+
+@pytest.fixture(scope="module")
+def visit_of(built_site, browser) -> Iterator[Callable[[str], Any]]:
+    """Opens a page of the site by name, served and watched; one browser context for all."""
+    from site_visit import WIDE, Visit, serve
+
+    with serve(built_site.site) as base, Visit(browser, base, viewport=WIDE) as visit:
+
+        def open_page(name: str) -> Visit:
+            visit.page.emulate_media(color_scheme="light", media="screen")
+            visit.page.set_viewport_size(WIDE)
+            visit.open(f"{base}/{name}.html")
+            return visit
+
+        yield open_page

@@ -1,28 +1,23 @@
-"""The built book as a reader meets it: in a real browser, offline, narrow, dark, printed, plain."""
+"""The built book as files: links, valid mark-up, numbers; from a file, plain, by keyboard."""
 
 from __future__ import annotations
 
 import functools
-import http.server
+import hashlib
 import json
 import re
-import threading
-from collections.abc import Iterator
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
-import yaml
+from site_visit import NARROW, WIDE, Visit, all_pages, toc_pages
 
 from sos_analysis.chapters import CHAPTERS
 
-# WCAG 2.0 to 2.2, levels A and AA. Best-practice rules are looked at too, apart.
-AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-NARROW, WIDE = {"width": 320, "height": 800}, {"width": 1280, "height": 900}
-# Gzip sizes of what a page makes a browser fetch would need a server that compresses; these are
-# plain sizes. The chart library is 4.8 MB and comes only where a chart is seen.
-PAGE_BYTES = 1_600_000
+#: plotly.js-basic-dist-min 4.1.1, as its publisher gives it (npm).
+PLOTLY_SHA256 = "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
 
 
 class _Links(HTMLParser):
@@ -53,91 +48,8 @@ def _links(path: Path) -> _Links:
     return page
 
 
-def _toc_pages(root: Path) -> list[str]:
-    toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
-    chapters = [c["file"] for part in toc["parts"] for c in part["chapters"]]
-    return [toc["root"], *chapters]
-
-
-def _pages(site: Path) -> list[Path]:
-    return sorted(p for p in site.rglob("*.html") if "_static" not in p.parts)
-
-
-@pytest.fixture(scope="module")
-def served(built_site) -> Iterator[str]:
-    """The site on a local address, as a web server gives it."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(built_site.site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-class _Visit:
-    """A page opened with every request beyond the site refused and written down."""
-
-    def __init__(self, browser, base: str, **context) -> None:
-        self.context = browser.new_context(**context)
-        self.page = self.context.new_page()
-        self.outside: list[str] = []
-        self.said: list[str] = []
-        self.fetched: list[str] = []
-        self.bytes = 0
-
-        def judge(route) -> None:
-            address = route.request.url
-            if address.startswith((base, "data:", "blob:", "about:")):
-                route.continue_()
-            else:
-                self.outside.append(address)
-                route.abort()
-
-        def weigh(response) -> None:
-            self.fetched.append(response.url)
-            if response.ok and response.url.startswith("http"):
-                self.bytes += int(response.headers.get("content-length", 0))
-
-        self.page.route("**/*", judge)
-        self.page.on("response", weigh)
-        # The theme announces its colour mode; anything else said is a fault.
-        self.page.on(
-            "console", lambda m: None if m.text.startswith("[PST]") else self.said.append(m.text)
-        )
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-
-    def __enter__(self) -> _Visit:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.context.close()
-
-    def forget(self) -> None:
-        self.outside.clear()
-        self.said.clear()
-
-    def open(self, address: str):
-        self.page.goto(address, wait_until="load")
-        return self.page
-
-    def see_all(self) -> None:
-        """Open what is folded, bring every chart into view and wait until it is drawn."""
-        self.page.evaluate(
-            "document.querySelectorAll('details.sos-fold').forEach(d => { d.open = true; })"
-        )
-        for figure in self.page.query_selector_all("figure.sos-figure"):
-            figure.scroll_into_view_if_needed()
-            moving = figure.query_selector("script.sos-plotly")
-            if moving and figure.query_selector("svg.sos-svg-wide").is_visible():
-                self.page.wait_for_function("f => f.dataset.drawn", arg=figure, timeout=15_000)
-
-
 def test_every_page_of_the_contents_is_there_and_says_what_its_numbers_are(built_site):
-    for name in _toc_pages(built_site.root):
+    for name in toc_pages(built_site.root):
         text = (built_site.site / f"{name}.html").read_text("utf-8")
         assert '<html lang="en-GB"' in text, name
         assert text.count("<h1") == 2, f"{name}: one h1, and the theme's for print"
@@ -147,7 +59,7 @@ def test_every_page_of_the_contents_is_there_and_says_what_its_numbers_are(built
         chapter = built_site.root / "results" / f"{Path(name).name}.json"
         if name.startswith("book/chapters/"):
             assert banner[1] == json.loads(chapter.read_text("utf-8"))["origin"], name
-    for path in _pages(built_site.site):
+    for path in all_pages(built_site.site):
         text = path.read_text("utf-8")
         if path.name != "index.html":
             assert "sos-banner" in text, f"{path.name}: no banner"
@@ -172,9 +84,9 @@ def test_nothing_is_left_unresolved(built_site):
     verified = built_site.run("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     pages, numbers = map(int, re.findall(r"(\d+) (?:pages|numbers)", verified.stdout))
-    assert pages >= len(_toc_pages(built_site.root))
+    assert pages >= len(toc_pages(built_site.root))
     assert numbers > 50, "the pages hold far fewer numbers than the results"
-    for path in _pages(built_site.site):
+    for path in all_pages(built_site.site):
         text = re.sub(r"(?s)<(script|style|pre|code).*?</\1>", "", path.read_text("utf-8"))
         for mark in ("{claim}", "{glue", "{cite", "Lorem ipsum", "TODO", "&lt;Figure", "Rendered("):
             assert mark not in text, f"{path.name}: {mark}"
@@ -198,7 +110,7 @@ def test_a_wrong_number_on_a_page_is_found(built_site, tmp_path):
 def test_links_anchors_and_files_lead_somewhere_and_nothing_loads_from_outside(built_site):
     site = built_site.site
     broken = []
-    for path in _pages(site):
+    for path in all_pages(site):
         page = _links(path)
         for address in page.loads:
             parts = urlsplit(address)
@@ -220,123 +132,140 @@ def test_links_anchors_and_files_lead_somewhere_and_nothing_loads_from_outside(b
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["narrow", "wide"])
-def test_every_page_in_a_browser(built_site, served, browser, scheme, size):
-    """Loads, stays on the site, says nothing, draws its charts, fits, and passes axe."""
-    from axe_playwright_python.sync_playwright import Axe
+def test_mark_up_is_valid(built_site):
+    """Each page is read by a parser of the standard without one error; no id stands twice."""
+    import html5lib
 
-    axe = Axe()
     faults = []
-    with _Visit(browser, served, viewport=size, color_scheme=scheme) as visit:
-        for name in ["index", "search", *_toc_pages(built_site.root)]:
-            visit.forget()
-            page = visit.open(f"{served}/{name}.html")
-            if name == "index":
-                page.wait_for_url(f"{served}/book/intro.html")
-            visit.see_all()
-            faults += [f"{name}: asked for {address}" for address in visit.outside]
-            faults += [f"{name}: console: {text}" for text in visit.said]
-            overflow = page.evaluate(
-                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            if overflow > 1:
-                faults.append(f"{name}: {overflow} px wider than the window")
-            found = axe.run(page, options=AXE).response["violations"]
-            faults += [
-                f"{name}: {v['id']} ({v['impact']}): {n['target']} {n['failureSummary'][:160]}"
-                for v in found
-                for n in v["nodes"][:3]
-            ]
-    assert not faults, "\n".join(faults)
+    for path in all_pages(built_site.site):
+        parser = html5lib.HTMLParser()
+        parser.parse(path.read_text("utf-8"))
+        faults += [f"{path.name}: {at}: {what} {more}" for at, what, more in parser.errors]
+    assert not faults, "\n".join(faults[:20])
 
 
-def test_policy_pages_are_light(built_site, served, browser):
-    """A first visit to the start page fetches little, and not the chart library."""
-    with _Visit(browser, served, viewport=WIDE) as visit:
-        visit.open(f"{served}/book/intro.html")
-        assert visit.bytes < PAGE_BYTES
-        assert not any("plotly" in address for address in visit.fetched)
+def test_the_drawing_library_is_the_published_one_of_the_same_version(built_site, root):
+    from plotly.offline import get_plotlyjs_version
+
+    name = "vendor/plotly-basic.min.js"
+    held = (root / "book" / "_static" / name).read_bytes()
+    assert hashlib.sha256(held).hexdigest() == PLOTLY_SHA256
+    assert f"(basic - minified) v{get_plotlyjs_version()}".encode() in held[:200]
+    assert (built_site.site / "_static" / name).read_bytes() == held
+    assert (built_site.site / "_static" / "vendor" / "plotly-basic.LICENSE.txt").is_file()
+    for path in (built_site.site / "_static").rglob("*"):
+        assert path.suffix not in (".woff", ".woff2", ".ttf", ".map"), f"{path.name} is not used"
 
 
-def test_charts_are_drawn_with_the_numbers_of_their_table(built_site, served, browser):
-    """What Plotly holds is what the CSV beside the chart holds; nothing offers to share it."""
-    drawn = 0
-    for path in sorted((built_site.site / "book" / "chapters").glob("*.html")):
-        with _Visit(browser, served, viewport=WIDE) as visit:
-            page = visit.open(f"{served}/book/chapters/{path.name}")
-            visit.see_all()
-            for figure in page.query_selector_all("figure.sos-figure"):
-                if not figure.query_selector("script.sos-plotly"):
-                    continue  # a picture alone
-                drawn += 1
-                assert figure.query_selector(".js-plotly-plot .main-svg"), path.name
-                held = figure.evaluate(
-                    "f => f.querySelector('.sos-plot').data.flatMap(t => [...t.x, ...t.y])"
-                )
-                table = page.request.get(
-                    f"{served}/book/chapters/"
-                    + figure.query_selector("a.sos-download").get_attribute("href")
-                ).text()
-                known = {round(float(n), 6) for n in re.findall(r"-?\d+(?:\.\d+)?", table)}
-                numbers = [v for v in held if isinstance(v, int | float)]
-                assert numbers, figure.get_attribute("id")
-                # Rows are placed by their rank, which is no number of the table.
-                rank = set(range(len(table.splitlines())))
-                strange = [v for v in numbers if round(v, 6) not in known and v not in rank]
-                assert not strange, (figure.get_attribute("id"), strange[:5])
-                tabs = figure.eval_on_selector_all(
-                    ".sos-plot a, .sos-plot button, .sos-plot [tabindex='0']", "e => e.length"
-                )
-                assert tabs == 0, "the drawn layer holds a tab stop"
-                assert figure.query_selector("svg.sos-svg[role=img]"), "no picture for all"
-                assert "Share" not in figure.query_selector(".sos-plot").inner_text()
-    assert drawn >= 6
+def test_trimming_a_style_sheet_keeps_what_a_page_can_use(root):
+    sys.path.insert(0, str(root / "book" / "_ext"))
+    try:
+        from sos_book.trim import trim
+    finally:
+        sys.path.pop(0)
+    css = (
+        '@charset "UTF-8"; a{color:red} .used>b, .gone{top:0} .gone.used, #gone{left:0}'
+        "@media print{.gone{top:1px} .used:not(.gone){top:2px}}"
+        "@media screen{.gone{top:3px}} @font-face{font-family:x} @keyframes spin{to{top:0}}"
+    )
+    made = re.sub(r"\s+", "", trim(css, frozenset({"used"})))
+    assert made == (
+        '@charset"UTF-8";a{color:red}.used>b{top:0}@mediaprint{.used:not(.gone){top:2px}}'
+        "@keyframesspin{to{top:0}}"
+    )
 
 
-def test_from_a_file_without_scripts_and_in_print(built_site, browser):
-    chapter = next((built_site.site / "book" / "chapters").glob("rq4*.html")).as_uri()
-    intro = (built_site.site / "book" / "intro.html").as_uri()
-    with _Visit(browser, "file:", viewport=WIDE) as visit:
-        page = visit.open((built_site.site / "index.html").as_uri())
-        page.wait_for_url(intro)
-        visit.open(chapter)
+def test_every_icon_is_drawn_by_our_style_sheet(built_site):
+    css = (built_site.site / "_static" / "sos.css").read_text("utf-8")
+    used: set[str] = set()
+    for path in all_pages(built_site.site):
+        for names in re.findall(r'<i class="([^"]*)"', path.read_text("utf-8")):
+            used |= {n for n in names.split() if n.startswith("fa-")}
+    missing = {n for n in used if f".{n}" not in css} - {"fa-lg"}
+    assert used
+    assert not missing, missing
+
+
+def test_from_a_file_and_without_scripts(built_site, browser):
+    """Every page opens from a folder, and says everything without a script."""
+    site = built_site.site
+    with Visit(browser, "file:", viewport=WIDE) as visit:
+        page = visit.open((site / "index.html").as_uri())
+        page.wait_for_url("**/book/intro.html")
+        page = visit.open(next((site / "book" / "chapters").glob("rq4*.html")).as_uri())
         visit.see_all()
+        assert page.query_selector(".js-plotly-plot .main-svg"), "charts do not move from a file"
+        page = visit.open((site / "search.html").as_uri() + "?q=kinship")
+        page.wait_for_selector("#search-results li a", timeout=15_000)
         assert not visit.outside
         assert not visit.said
-        page.emulate_media(media="print")
-        figure = page.query_selector("figure.sos-figure")
-        assert not figure.query_selector(".sos-plot").is_visible()
-        box = figure.query_selector("svg.sos-svg-wide").bounding_box()
-        assert box["width"] > 300, "the picture is not printed"
-    with _Visit(browser, "file:", viewport=NARROW, java_script_enabled=False) as visit:
-        page = visit.open(chapter)
-        shown = [s for s in page.query_selector_all("svg.sos-svg") if s.is_visible()]
-        folded = page.query_selector_all("details.sos-fold figure.sos-figure")
-        assert len(shown) == len(page.query_selector_all("figure.sos-figure")) - len(folded)
-        assert page.query_selector("aside.sos-banner").is_visible()
-
-
-def test_keyboard_focus_is_visible_and_search_works(built_site, served, browser):
-    with _Visit(browser, served, viewport=WIDE) as visit:
-        page = visit.open(f"{served}/book/findings.html")
-        seen, hidden = set(), []
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            name, outline = page.evaluate(
-                "() => { const e = document.activeElement, s = getComputedStyle(e);"
-                "return [e.tagName + ' ' + (e.className || '') + (e.innerText || '').slice(0, 30),"
-                "s.outlineStyle + s.outlineWidth] }"
+    with Visit(browser, "file:", viewport=NARROW, java_script_enabled=False) as visit:
+        for name in toc_pages(built_site.root):
+            page = visit.open((site / f"{name}.html").as_uri())
+            lost = page.evaluate(
+                """() => [...document.querySelectorAll('figure.sos-figure, aside.sos-banner')]
+                  .filter(e => !e.closest('details:not([open])'))
+                  .filter(e => ![...e.querySelectorAll('svg.sos-svg, p')].some(
+                    s => s.getBoundingClientRect().width > 100)).map(e => e.id || e.className)"""
             )
-            if name.startswith("BODY"):
-                break
-            seen.add(name)
-            if outline.startswith("none") or outline.endswith("0px"):
-                hidden.append(name)
-        assert len(seen) > 10, "the keyboard reaches too little"
-        assert not hidden, hidden
-        page = visit.open(f"{served}/search.html?q=kinship")
-        page.wait_for_selector("#search-results li a", timeout=15_000)
+            assert not lost, f"{name} without scripts loses {lost}"
+            assert not visit.outside
+        # The colours of one mode are there, and not the browser's own.
+        ink, paper = page.evaluate(
+            "() => [getComputedStyle(document.querySelector('article p')).color,"
+            "getComputedStyle(document.documentElement).getPropertyValue('--sos-paper').trim()]"
+        )
+        assert ink == "rgb(28, 36, 48)"
+        assert paper == "#ffffff"
+
+
+@pytest.mark.parametrize("name", ["book/intro", "book/data", "book/chapters/rq4_kinship_care"])
+def test_by_keyboard_alone(built_site, visit_of, name):
+    """Tab reaches everything, shows where it is, and comes round: nothing holds it."""
+    visit = visit_of(name)
+    visit.see_all()
+    page = visit.page
+    reach = page.evaluate(
+        """() => { const seen = e => e.getClientRects().length &&
+             getComputedStyle(e).visibility !== 'hidden';
+           return [...document.querySelectorAll('a[href], button, input, summary, [tabindex="0"]')]
+             .filter(e => seen(e) && !e.disabled && e.tabIndex >= 0).length; }"""
+    )
+    assert reach > 20
+    hidden, stops = [], 0
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(reach + 40):
+        page.keyboard.press("Tab")
+        what, outline, width, first = page.evaluate(
+            """() => { const e = document.activeElement, s = getComputedStyle(e);
+              const again = e.dataset.seen; e.dataset.seen = '1';
+              return [e.tagName + ' ' + e.className + ' ' + (e.innerText || '').slice(0, 30),
+                s.outlineStyle, s.outlineWidth, !again]; }"""
+        )
+        if what.startswith(("BODY", "HTML")):
+            break
+        if not first:
+            pytest.fail(f"the keyboard is held at {what}") if stops < reach * 0.8 else None
+            break
+        stops += 1
+        if outline == "none" or width == "0px":
+            hidden.append(what)
+    assert not hidden, hidden
+    # The groups of buttons on a page may count as one stop; a fifth is leeway for them.
+    assert stops >= reach * 0.8, f"{stops} stops, {reach} things to reach"
+
+
+def test_the_search_box_leads_to_results(built_site, visit_of):
+    visit = visit_of("book/findings")
+    page = visit.page
+    page.keyboard.press("Control+k")
+    page.keyboard.type("kinship")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=kinship*")
+    page.wait_for_selector("#search-results li a", timeout=15_000)
+    titles = page.eval_on_selector_all("#search-results li a", "es => es.map(e => e.innerText)")
+    assert any("Kinship care" in title for title in titles)
+    assert not visit.said
 
 
 def test_downloads_say_what_they_are(built_site):

@@ -21,9 +21,12 @@ from sos_analysis.pipeline import release_log
 from sos_analysis.pipeline.release_judge import Output, judge
 from sos_analysis.pipeline.work import replace_folder
 from sos_analysis.results import ChapterResult, load_bundle
+from sos_analysis.results.history import record
 from sos_analysis.workspace import RESULTS
 
 LOG = "release.json"
+#: What the release says; kept as data/releases/VERSION.json, the next one is compared with it.
+CLAIMS = "claims.json"
 SCHEMA = "sos-release"
 VERSION = 2
 
@@ -64,6 +67,8 @@ def release(out: Path, results: Path = RESULTS) -> Iterator[str]:
         own |= {f"tables/{name}": text for name, text in result.csv_files().items()}
         files |= own
         yield f"{result.name}: {result.origin}, {len(own)} files"
+    said = json.dumps(record(bundle, __version__), indent=1, ensure_ascii=False)
+    files[CLAIMS] = f"{said}\n"
     _write(files, outputs, out)
     if (refused / LOG).is_file():
         shutil.rmtree(refused)

@@ -2,6 +2,7 @@
 
 - Numbers, exhibits and what pages rest on are in `numbers`.
 - ``{plan}`` writes out the plan and what became of it.
+- ``{changed-claims}`` lists the claims that differ from the release before.
 - ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
 - Every page gets a banner that says whether its numbers are real.
 - Formulas become MathML: no script, no font, no network.
@@ -14,14 +15,23 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sos_book import assets, formulas, numbers, pages, prose, prose_tables, readers
+from sos_book import (
+    assets,
+    formulas,
+    history,
+    numbers,
+    pages,
+    prose,
+    prose_tables,
+    readers,
+)
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
 #: Each registers what it gives.
-PARTS = (numbers, prose, formulas, prose_tables, readers, pages, assets)
+PARTS = (numbers, prose, history, formulas, prose_tables, readers, pages, assets)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

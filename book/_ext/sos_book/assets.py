@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from html import escape
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 CHART_STYLE = "sos-charts.css"
+_IMPORT = '@import "../basic.css";'
 
 _START = """<!DOCTYPE html>
 <html lang="{lang}">
@@ -70,9 +72,13 @@ def _leave_out(static: Path) -> None:
 
 def _trim_styles(out: Path) -> None:
     """Leave out the style rules that no page and no script of the site can use."""
-    sources = [p for p in out.rglob("*.html")]
+    sources = list(out.rglob("*.html"))
     sources += [p for p in (out / "_static").rglob("*.js") if "vendor" not in p.parts]
     words = words_of(sources)
+    # A style sheet that only names another costs a phone a second journey.
+    theme = out / "_static" / "styles" / "theme.css"
+    if re.sub(r"(?s)/\*.*?\*/", "", theme.read_text("utf-8")).strip() == _IMPORT:
+        shutil.copyfile(out / "_static" / "basic.css", theme)
     for path in (out / "_static").rglob("*.css"):
         path.write_text(trim(path.read_text("utf-8"), words), encoding="utf-8", newline="\n")
 

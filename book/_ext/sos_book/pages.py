@@ -60,11 +60,16 @@ def _deferred(files: list[Any]) -> list[Any]:
 
     The first tells others where the site is, and code within the page relies on it.
     """
+    made = []
     for file in files:
         name = str(getattr(file, "filename", "") or "")
         if name and not name.endswith("documentation_options.js"):
-            file.attributes.setdefault("defer", "defer")
-    return files
+            # A copy: Sphinx shares these between pages.
+            file = type(file)(
+                file.filename, priority=file.priority, **{**file.attributes, "defer": "defer"}
+            )
+        made.append(file)
+    return made
 
 
 def _page(
@@ -81,7 +86,9 @@ def _page(
     context["sos_description"] = str(meta.get("description", ""))
     for kind in ("script_files", "css_files"):
         context[kind] = _needed(list(context.get(kind, [])), body)
-    context["script_files"] = _deferred(context["script_files"])
+    # The search page calls its scripts while it is read.
+    if pagename != "search":
+        context["script_files"] = _deferred(context["script_files"])
 
 
 def _note_parts(app: Sphinx, env: BuildEnvironment) -> None:
