@@ -11,10 +11,11 @@ DEV    := $(VENV)/.ready-dev-$(PINS)
 LOG    := $(VENV)/pip.log
 PIP     = $(PY) -m pip install --disable-pip-version-check --progress-bar off -c requirements.lock
 
-.PHONY: help book test test-full lint validate benchmark fetch-public verify release clean clean-all
+.PHONY: help book pdf test test-full lint validate benchmark fetch-public verify release clean clean-all
 
 help:
 	@echo "make book          build the report into _build/html (a second run does only what changed)"
+	@echo "make pdf           the whole report as one tagged PDF, linked from the site (needs Chromium)"
 	@echo "make test          all tests that fit in minutes, in a browser too"
 	@echo "make test-full     the slow tests as well"
 	@echo "make lint          style and types"
@@ -27,6 +28,11 @@ help:
 	@echo "ARGS=... adds options, as in: make book ARGS='--only rq4_kinship_care'"
 
 book: $(READY)
+	@$(PY) -m sos_analysis build --jobs $(JOBS) $(ARGS)
+
+# The pages are built, printed, and built again: only then can they link what was printed.
+pdf: book
+	@$(PY) -m sos_analysis pdf
 	@$(PY) -m sos_analysis build --jobs $(JOBS) $(ARGS)
 
 test: $(DEV)
@@ -56,7 +62,7 @@ release: $(READY)
 	@$(PY) -m sos_analysis release $(ARGS)
 
 clean:
-	rm -rf _build results book/chapters book/_extra/downloads data/cells
+	rm -rf _build results book/chapters book/_extra/downloads book/_extra/report data/cells
 
 clean-all: clean
 	rm -rf $(VENV) data/extract data/truth data/public

@@ -142,6 +142,11 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--extract", default="", metavar="FOLDER", help="records whose identifiers to look for"
     )
+
+    pdf = verb("pdf", "print the built pages as one tagged PDF (needs Chromium)")
+    pdf.add_argument(
+        "--site", default="", metavar="FOLDER", help="built pages (default: _build/html)"
+    )
     return parser
 
 
@@ -282,6 +287,19 @@ def _scan(site: Path, arguments: argparse.Namespace) -> int:
     return 1 if found.problems else 0
 
 
+def _pdf(arguments: argparse.Namespace) -> int:
+    from sos_analysis.pipeline.pdf import make_pdf
+    from sos_analysis.workspace import ROOT
+
+    site = Path(arguments.site) if arguments.site else ROOT / "_build" / "html"
+    for line in make_pdf(ROOT, site):
+        if not arguments.quiet:
+            print(line)
+    if not arguments.quiet:
+        print("build again, and the page 'Take away' links it")
+    return 0
+
+
 _VERBS = {
     "build": _build,
     "synthesise": _synthesise,
@@ -290,6 +308,7 @@ _VERBS = {
     "fetch-public": _fetch_public,
     "release": _release,
     "verify": _verify,
+    "pdf": _pdf,
 }
 
 

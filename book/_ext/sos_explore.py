@@ -1,7 +1,7 @@
-"""The page on which readers choose: the ``{explore}`` directive and the scripts that hold the grids.
+"""The page on which readers choose: the ``{explore}`` directive and the scripts with the grids.
 
-The grids are written as classic scripts beside the page, from the results bundle alone, so that the
-page works from a file and without a server.
+The grids are written as classic scripts beside the page, from the results bundle alone, so that
+the page works from a file and without a server.
 """
 
 from __future__ import annotations

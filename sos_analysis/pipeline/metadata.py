@@ -359,8 +359,11 @@ def results_schema() -> dict[str, Any]:
     figure = {
         "type": "object",
         "required": ["kind", "subtitle", "alt", "data", "options", "seal"],
-        "properties": {"data": {"$ref": "#/$defs/table"}, "alt": {"type": "string", "minLength": 1}},
-    }  # fmt: skip
+        "properties": {
+            "data": {"$ref": "#/$defs/table"},
+            "alt": {"type": "string", "minLength": 1},
+        },
+    }
     check = {
         "type": "object",
         "required": ["id", "title", "status", "sentence"],

@@ -1,4 +1,4 @@
-"""Files to take away: tables, results and notebooks of each chapter, and what describes them all."""
+"""Files to take away: tables, results, notebooks of each chapter, and what describes them."""
 
 from __future__ import annotations
 
