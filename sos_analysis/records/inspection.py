@@ -18,6 +18,8 @@ from sos_analysis.records.tables import Problem, Records, tally
 if TYPE_CHECKING:
     import ibis
 
+#: Share of a table's rows that may be left out as wrong: real returns always hold some.
+SETTLED = 0.01
 SEVERITIES = ("error", "warning", "info")
 #: Table -> the day that gives its year.
 DATED: Mapping[str, str] = {
@@ -98,8 +100,13 @@ class Inspection:
 
     @property
     def has_errors(self) -> bool:
-        """Whether rows or files were left out as wrong."""
-        return bool(self.of("error"))
+        """Whether more is wrong than the rules of this project settle.
+
+        Files that are broken or missing, or more than `SETTLED` of the rows of a table left out.
+        """
+        sizes = {name: sum(by_year.values()) for name, by_year in self.rows.items()}
+        sizes |= {f.table: f.rows for f in self.fields}
+        return any(p.count > SETTLED * sizes.get(p.table, 0) for p in self.of("error"))
 
 
 def inspect(

@@ -25,8 +25,8 @@ _MOST_FILES = 40
 _NUMBERS = ("Count", "Rows", "Holds", "Stated and readable")
 PRIVACY = (
     "Counts, names of files and fields, and shapes of what could not be read (letters as a and A, "
-    "figures as 9). No value of a record is shown, but counts are not suppressed: keep this where the "
-    "records are."
+    "figures as 9). No value of a record is shown, but counts are not suppressed: keep this where "
+    "the records are."
 )
 
 
@@ -47,7 +47,8 @@ def verdict(seen: Inspection) -> str:
         )
         if n
     )
-    return f"Usable; {kinds}." if kinds else "Usable; nothing to report."
+    how = "Not usable as it is" if seen.has_errors else "Usable"
+    return f"{how}; {kinds}." if kinds else f"{how}; nothing to report."
 
 
 def _tables(seen: Inspection) -> Iterable[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
