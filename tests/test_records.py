@@ -892,11 +892,11 @@ def test_unreadable_extracts_are_refused_with_file_field_and_remedy(tmp_path: Pa
     refused(folder, "engine 'sparkle'", engine="sparkle")
 
     gap = extract(tmp_path / "gap", {2013: [], **ONE, 2015: []})
-    (gap / "cin_2014.parquet").rename(gap / "cin2014.parquet")
-    refused(gap, "cin_2014.parquet is missing between", "Did you mean 'cin2014.parquet'")
+    (gap / "cin_2014.parquet").rename(gap / "cin_2014.parq")
+    refused(gap, "cin_2014.parquet is missing between", "Did you mean 'cin_2014.parq'")
     none = extract(tmp_path / "none", ONE)
     (none / "cla_episodes.parquet").unlink()
-    refused(none, "no file cla_episodes.parquet")
+    refused(none, "no file cla_episodes.parquet", "or .csv")
 
     renamed = {("CIN_DateOfBirth" if n == "CIN_DOB" else n): t for n, t in CIN.items()}
     renamed["CIN_ReferalDate"] = renamed.pop("CIN_ReferralDate")
@@ -912,7 +912,14 @@ def test_unreadable_extracts_are_refused_with_file_field_and_remedy(tmp_path: Pa
         full([{"child": "a", "ref": "1/5/2014"}], CIN_LA=LA),
         {**CIN, "CIN_ReferralDate": pa.string()},
     )
-    refused(typed, "cin_2014.parquet", "'CIN_ReferralDate' is of type string", "must be date")
+    with open_extract(typed) as records:  # text is read as dates, day first
+        assert [r["referral_date"] for r in rows(records, "referrals")] == [D(2014, 5, 1)]
+    write(
+        typed / "cin_2014.parquet",
+        full([{"child": "a", "ref": 20140501}], CIN_LA=LA),
+        {**CIN, "CIN_ReferralDate": pa.int64()},
+    )
+    refused(typed, "cin_2014.parquet", "'CIN_ReferralDate' is of type int64", "must be date")
 
     for name, content in {"cut": b"", "text": b"la,child\n"}.items():
         bad = extract(tmp_path / name, ONE)

@@ -31,9 +31,9 @@ from sos_analysis.records.notes import Read, notes_of
 from sos_analysis.records.npd_layout import LA_YEARS, MANIFEST
 from sos_analysis.records.returns.cin_census import stage_census
 from sos_analysis.records.returns.ssda903 import CareFile, stage_table, stage_xml
-from sos_analysis.records.returns.ssda903_layout import TABLES
+from sos_analysis.records.returns.ssda903_layout import SHORT_BREAKS, TABLES
 from sos_analysis.records.shapes import SHAPES
-from sos_analysis.records.tables import Problem, Records, validate
+from sos_analysis.records.tables import Problem, Records, tally, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,6 +217,7 @@ class _Reader:
             self.look(Reading(held, self.reads, self.found.unread))
         problems = [*self.problems, *notes_of(self.reads, self.found, self.wanted)]
         problems += _check_authorities(held, self.wanted, self.folder, self.found)
+        problems += _short_breaks(held["care"])
         files = [read.source.path for read in self.reads]
         tables, more = assemble(
             Returns(**held),
@@ -416,6 +417,13 @@ def _check_authorities(
         for name in (*(("cin",) if main != "cin" else ()), *TOLD)
         if (missing := expected - present[name])
     ]
+
+
+def _short_breaks(care: ibis.Table) -> list[Problem]:
+    n = tally(care, {"n": care.legal_status.isin(SHORT_BREAKS).sum()})["n"]
+    remedy = "left out of care by the definitions of outcomes, but for the original's escalation"
+    message = "is a short break (V3, V4)"
+    return [Problem("info", "care", "legal_status", message, n, remedy)] if n else []
 
 
 def _some(codes: Sequence[str]) -> str:
