@@ -127,7 +127,7 @@ def generate(
     say = progress or (lambda line: None)
     say(f"rates of {study.synthetic.authorities} made-up authorities")
     plan = draw_plan(study, seed)
-    source = _Source(study, plan, expected_arrivals(plan, seed, scale), seed, scale, dirt)
+    source = Source(study, plan, expected_arrivals(plan, seed, scale), seed, scale, dirt)
 
     parts = [folder.with_name(f".{folder.name}.part-{os.getpid()}") for folder in (out, truth_out)]
     try:
@@ -168,7 +168,7 @@ def generator_hash() -> str:
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """Everything that one authority's records are drawn from."""
 
     study: Study
@@ -221,7 +221,7 @@ class _Writers:
 
 
 def _write_all(
-    source: _Source, chosen: tuple[str, ...], folder: Path, truth: Truth, say: Progress
+    source: Source, chosen: tuple[str, ...], folder: Path, truth: Truth, say: Progress
 ) -> dict[str, int]:
     """Write every table; rows by table."""
     rows = dict.fromkeys([*YEARLY, "cla_episodes", "authorities", "la_years", "referrals"], 0)

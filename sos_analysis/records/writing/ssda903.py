@@ -1,0 +1,183 @@
+"""Write a made-up authority's SSDA903 return of one year: CSV files and XML.
+
+What is in a return: episodes of care open at some time in the year, as known at its end. The rules
+among its parts are those the sector's validators check (domain rule: csc-validator-be-903). No
+postcode and no provider number is made up, because each could be a real one.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
+from xml.sax.saxutils import escape
+
+import numpy as np
+
+from sos_analysis.records.returns import ssda903_layout as layout
+from sos_analysis.records.synthetic_care import (
+    GUARDIANSHIP_CHANGE,
+    LEGAL,
+    PLACEMENT_CHANGE,
+    PLACEMENTS,
+    REASONS,
+    STARTS,
+)
+from sos_analysis.records.synthetic_days import day_number, year_end
+from sos_analysis.records.synthetic_facts import NEEDS, NOT_FOR_CARE
+from sos_analysis.records.writing.history import History, anniversary_day, as_date
+
+#: Files written, in this order.
+FILES = ("Header", "Episodes", "UASC", "OC2")
+Rows = dict[str, list[dict[str, str]]]
+
+# Codes as they are after a change of list; an episode still open at the change has the new code
+# in all its returns, so that copies of it agree.
+_NEW_PLACES = {"Q1": "U3", "Q2": "U6", "F1": "U3", "F4": "U3"}
+_NEW_REASONS = {"E43": "E45", "E44": "E47", "E4": "E4A"}
+# Who provides a kind of placement (ours): parents, the authority, private, other public.
+_PROVIDERS = {"P1": "PR0", "K2": "PR4", "K1": "PR4", "H5": "PR4", "R1": "PR4", "R5": "PR3"}
+_MOVES = ("P", "T", "B", "U")
+
+
+def return_rows(history: History, year: int) -> Rows:
+    """Rows of each file of a year's return, as text under the return's own column names.
+
+    Parameters
+    ----------
+    history : the made-up authority.
+    year : of the return (by its end).
+    """
+    begins, ends = year_end(year - 1) + 1, year_end(year)
+    tables = history.tables
+    care, cases, children = tables.care, tables.cases, tables.children
+    ids = history.child_id
+    rows: Rows = {name: [] for name in FILES}
+    seen: set[int] = set()
+    for i in np.flatnonzero((care.start <= ends) & (care.end >= begins)):
+        if LEGAL[int(care.legal[i])] in layout.SHORT_BREAKS:
+            continue  # short breaks are no care order; the return has them apart
+        child = int(cases.child[care.case[i]])
+        rows["Episodes"].append(_episode(history, int(i), ids[child], ends))
+        if child in seen:
+            continue
+        seen.add(child)
+        born = int(children.born[child])
+        header = {
+            "CHILD": ids[child],
+            "SEX": "1" if children.male[child] else "2",
+            "DOB": _day(born),
+            "ETHNIC": tables.ethnicities[int(children.ethnicity[child])],
+            "UPN": "UN1" if ends - born < 5 * 366 else "UN5",
+            "MOTHER": "0" if not children.male[child] and ends - born > 12 * 365 else "",
+            "MC_DOB": "",
+        }
+        rows["Header"].append(header)
+        if children.asylum[child]:
+            adult = _day(anniversary_day(born, 18))
+            own = {name: header[name] for name in ("CHILD", "SEX", "DOB")}
+            rows["UASC"].append({**own, "DUC": adult})
+        if health := _health(history, int(i), ids[child], born, year):
+            rows["OC2"].append(health)
+    rows["Header"].sort(key=lambda row: row["CHILD"])
+    return rows
+
+
+def _day(day: Any) -> str:
+    return as_date(day).strftime(layout.DATE_FORMAT)
+
+
+def _episode(history: History, i: int, child: str, ends: int) -> dict[str, str]:
+    care, facts = history.tables.care, history.tables.facts
+    case = int(care.case[i])
+    place, reason = PLACEMENTS[int(care.placement[i])], ""
+    if care.end[i] >= PLACEMENT_CHANGE:
+        place = _NEW_PLACES.get(place, place)
+    if care.end[i] <= ends:
+        reason = REASONS[int(care.reason[i])]
+        if care.end[i] >= GUARDIANSHIP_CHANGE:
+            reason = _NEW_REASONS.get(reason, reason)
+    follows = i + 1 < len(care.case) and care.case[i + 1] == case
+    moved = reason == layout.CONTINUES and follows and STARTS[int(care.begins[i + 1])] in _MOVES
+    need = int(facts.need[case])
+    return {
+        "CHILD": child,
+        "DECOM": _day(care.start[i]),
+        "RNE": STARTS[int(care.begins[i])],
+        "LS": LEGAL[int(care.legal[i])],
+        "CIN": "N1" if need < 0 or need in NOT_FOR_CARE else NEEDS[need],
+        "PLACE": place,
+        "PLACE_PROVIDER": _PROVIDERS.get(place, "PR1"),
+        "DEC": _day(care.end[i]) if reason else "",
+        "REC": reason,
+        "REASON_PLACE_CHANGE": "CARPL" if moved else "",
+        "HOME_POST": "",
+        "PL_POST": "",
+        "URN": "",
+    }
+
+
+def _health(history: History, i: int, child: str, born: int, year: int) -> dict[str, str] | None:
+    """Health and offending, of children looked after for the whole year up to its end."""
+    care = history.tables.care
+    begins, ends = year_end(year - 1) + 1, year_end(year)
+    if care.period_start[i] > begins or care.period_end[i] <= ends:
+        return None
+    age = next(a for a in range(30, -1, -1) if a == 0 or anniversary_day(born, a) <= ends)
+    first = next(a for a in range(30, -1, -1) if a == 0 or anniversary_day(born, a) <= begins)
+    asked = age >= 4 and first < 17
+    score = int(born * 7 + year) % 30
+    return {
+        "CHILD": child,
+        "DOB": _day(born),
+        "SDQ_SCORE": str(score) if asked else "",
+        "SDQ_REASON": "",
+        "CONVICTED": "0" if age >= 10 else "",
+        "HEALTH_CHECK": "1" if age < 5 else "",
+        "IMMUNISATIONS": "1",
+        "TEETH_CHECK": "1",
+        "HEALTH_ASSESSMENT": "1",
+        "SUBSTANCE_MISUSE": "0",
+        "INTERVENTION_RECEIVED": "",
+        "INTERVENTION_OFFERED": "",
+    }
+
+
+def write_table(rows: Rows, name: str, out: TextIO) -> None:
+    """Write one file of the return as CSV."""
+    writer = csv.DictWriter(out, layout.TABLES[name].columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[name])
+
+
+def write_xml(rows: Rows, note: str, out: TextIO) -> None:
+    """Write the whole return as XML, child by child."""
+    episodes: dict[str, list[dict[str, str]]] = {}
+    for row in rows["Episodes"]:
+        episodes.setdefault(row["CHILD"], []).append(row)
+    alone = {row["CHILD"]: row["DUC"] for row in rows["UASC"]}
+    health = {row["CHILD"]: row for row in rows["OC2"]}
+    out.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<!-- {note} -->\n<{layout.ROOT}>\n')
+    for header in rows["Header"]:
+        child = header["CHILD"]
+        told = {**header, "UASC": "1" if child in alone else "0", "DUC": alone.get(child, "")}
+        out.write(f"<{layout.CHILD}><{layout.HEADER}>")
+        out.writelines(_tags(told, layout.HEADER_ORDER, layout.HEADER_TAGS))
+        if child in alone:
+            out.write(f"<DUC>{alone[child]}</DUC>")
+        if child in health:
+            columns = layout.TABLES["OC2"].columns[2:]
+            out.write("<OC2>" + "".join(_tags(health[child], columns, {})) + "</OC2>")
+        out.write(f"</{layout.HEADER}>")
+        for row in episodes[child]:
+            out.write(f"<{layout.EPISODE}>")
+            out.writelines(_tags(row, layout.EPISODE_ORDER, layout.EPISODE_TAGS))
+            out.write(f"</{layout.EPISODE}>")
+        out.write(f"</{layout.CHILD}>\n")
+    out.write(f"</{layout.ROOT}>\n")
+
+
+def _tags(row: Mapping[str, str], order: tuple[str, ...], names: Mapping[str, str]) -> Iterator[str]:
+    for tag in order:
+        text = row.get(names.get(tag, tag), "")
+        yield f"<{tag}>{escape(text)}</{tag}>" if text else f"<{tag}/>"
