@@ -229,11 +229,11 @@ def collapse(
     covariates = tuple(covariates)
     intervals = calendar(study, outcome)
     sample = sorted({la for g in groups for la in (g.pilot, *g.comparators)})
-    chosen = _select(events, outcome, covariates, sample)
+    chosen = select(events, outcome, covariates, sample)
     if rest:
         inside = {*sample, *(pilot.la for pilot in study.pilots)}
-        chosen = _pooled(_select(events, outcome, covariates, None), sorted(inside))
-    placed = _place(chosen, intervals)
+        chosen = _pooled(select(events, outcome, covariates, None), sorted(inside))
+    placed = place_events(chosen, intervals)
     # Materialised for as long as it is needed: the definition of the events may be costly.
     with placed.cache() as held:
         _check_events(held, study, outcome)
@@ -254,7 +254,7 @@ def collapse(
     return Cells(frame, intervals, margins, covariates, about)
 
 
-def _select(
+def select(
     events: ibis.Table, outcome: str, covariates: tuple[str, ...], sample: list[str] | None
 ) -> ibis.Table:
     """The columns that count, of the authorities named (all, if none are)."""
@@ -288,7 +288,7 @@ def _pooled(events: ibis.Table, inside: list[str]) -> ibis.Table:
     )
 
 
-def _place(events: ibis.Table, intervals: pd.DataFrame) -> ibis.Table:
+def place_events(events: ibis.Table, intervals: pd.DataFrame) -> ibis.Table:
     """Events with the interval of their date and of their window's end, by two equi-joins.
 
     Outer joins, so that an event outside the calendar is found and not lost.
