@@ -34,6 +34,9 @@ Clock = Literal["window_end", "event_date"]
 PRE, POST, DONUT = 0, 1, -1
 PHASES = {PRE: "pre", POST: "post", DONUT: "donut"}
 _TABLES = ("frame", "intervals", "margins")
+#: Name under which the authorities outside a study's groups stand as one.
+REST = "rest"
+_MARGINS = ("margin", "role", "phase", "level", "las", "children", "events", "y_sum")
 _DAY = timedelta(days=1)
 
 
@@ -199,6 +202,7 @@ def collapse(
     *,
     covariates: Sequence[str],
     meta: Mapping[str, Any] | None = None,
+    rest: bool = False,
 ) -> Cells:
     """Count an outcome's events by cell, in the engine.
 
@@ -208,6 +212,8 @@ def collapse(
         working days) and the covariates. Authorities outside the outcome's groups are left out.
     covariates : columns that make up the stratum; none may be null (use a category 'missing').
     meta : provenance to keep beside outcome and study (definition, data hash, code hash).
+    rest : count the authorities that are neither pilots of the study nor in the outcome's groups,
+        all under the one name `REST`; `meta['authorities']` says how many. No margins are counted.
 
     Raises
     ------
@@ -224,26 +230,35 @@ def collapse(
     covariates = tuple(covariates)
     intervals = calendar(study, outcome)
     sample = sorted({la for g in groups for la in (g.pilot, *g.comparators)})
-    placed = _place(_select(events, outcome, covariates, sample), intervals)
+    chosen = select(events, outcome, covariates, sample)
+    if rest:
+        inside = {*sample, *(pilot.la for pilot in study.pilots)}
+        chosen = _pooled(select(events, outcome, covariates, None), sorted(inside))
+    placed = place_events(chosen, intervals)
     # Materialised for as long as it is needed: the definition of the events may be costly.
     with placed.cache() as held:
         _check_events(held, study, outcome)
         frame = _frame(held, covariates)
-        margins = _margins(held, frame, study, outcome, intervals, covariates)
+        margins = pd.DataFrame(columns=list(_MARGINS))
+        if not rest:
+            margins = _margins(held, frame, study, outcome, intervals, covariates)
+        pooled = {"authorities": int(held["home"].nunique().to_pyarrow().as_py())} if rest else {}
     about = {
         "outcome": outcome,
         "study": study.id,
         "study_hash": study.hash,
         "events": int(frame["n"].sum()),
         "groups": [g.id for g in study.groups(outcome)],
+        **pooled,
         **(dict(meta) if meta else {}),
     }
     return Cells(frame, intervals, margins, covariates, about)
 
 
-def _select(
-    events: ibis.Table, outcome: str, covariates: tuple[str, ...], sample: list[str]
+def select(
+    events: ibis.Table, outcome: str, covariates: tuple[str, ...], sample: list[str] | None
 ) -> ibis.Table:
+    """The columns that count, of the authorities named (all, if none are)."""
     needed = ("la", "child_id", "event_date", "window_end", "y", *covariates)
     absent = [name for name in needed if name not in events.columns]
     if absent:
@@ -251,7 +266,8 @@ def _select(
             f"events of outcome {outcome!r} lack column {absent[0]!r}; they have "
             f"{', '.join(events.columns)}. Covariates must be columns of the events."
         )
-    return events.filter(events["la"].cast("string").isin(sample)).select(
+    kept = events if sample is None else events.filter(events["la"].cast("string").isin(sample))
+    return kept.select(
         la=events["la"].cast("string"),
         child_id=events["child_id"].cast("string"),
         event_date=events["event_date"].cast("date"),
@@ -261,7 +277,19 @@ def _select(
     )
 
 
-def _place(events: ibis.Table, intervals: pd.DataFrame) -> ibis.Table:
+def _pooled(events: ibis.Table, inside: list[str]) -> ibis.Table:
+    """Authorities that are not `inside`, as one; `home` keeps which. A child stays its own."""
+    import ibis
+
+    left = events.filter(events["la"].notin(inside))
+    return left.mutate(
+        home=left["la"],
+        la=ibis.literal(REST),
+        child_id=left["la"] + ibis.literal("/") + left["child_id"],
+    )
+
+
+def place_events(events: ibis.Table, intervals: pd.DataFrame) -> ibis.Table:
     """Events with the interval of their date and of their window's end, by two equi-joins.
 
     Outer joins, so that an event outside the calendar is found and not lost.

@@ -30,6 +30,10 @@ CELLS = DATA / "cells"
 RELEASED_MARK = "FROM-RELEASE"
 #: Choices besides the definitions that chapters show, made in the same run of the engine.
 EXTRAS: Mapping[str, Mapping[str, Any]] = {"duration": {"beyond": 45}}
+#: Outcomes whose cells are also made of the authorities outside the groups, taken as one.
+REST_OUTCOMES = ("duration", "rereferral", "escalation", "kinship", "icpc")
+REST = "rest"
+_AS_REST: Mapping[str, Any] = {"authorities": REST}
 #: Modules whose code decides what is in a cell.
 CELL_MODULES = ("records.extract", "outcomes", "cells")
 #: The same for counts of returns.
@@ -121,8 +125,21 @@ def build_cells(
             for (outcome, definition, label), path in missing.items()
         }
         _compute(study, folder, for_each, progress)
-        _forget_old(set(wanted.values()))
-    return {"-".join(filter(None, key)): path / "meta.json" for key, path in wanted.items()}
+    others = {
+        (outcome, definition, REST): cells_path(study, folder, outcome, definition, _AS_REST)
+        for outcome, definition, label in wanted
+        if not label and outcome in REST_OUTCOMES
+    }
+    missing = {key: path for key, path in others.items() if not _complete(path)}
+    if missing and _rest_authorities(study, folder):
+        _compute(study, folder, {(o, d, REST): p for (o, d, _), p in missing.items()}, progress)
+    wanted |= others
+    _forget_old(set(wanted.values()))
+    return {
+        "-".join(filter(None, key)): path / "meta.json"
+        for key, path in wanted.items()
+        if _complete(path)
+    }
 
 
 def cells_for(
@@ -143,6 +160,34 @@ def cells_for(
     return cells.load(path)
 
 
+def rest_cells_for(
+    study: Study, extract: str | Path | None, outcome: str, definition: str
+) -> Cells | None:
+    """Cells of the authorities outside the study's groups, as one; None if there are none."""
+    from sos_analysis import cells
+
+    folder = extract_folder(study, extract)
+    path = cells_path(study, folder, outcome, definition, _AS_REST)
+    if not _complete(path):
+        if not _rest_authorities(study, folder):
+            return None
+        _compute(study, folder, {(outcome, definition, REST): path}, None)
+    return cells.load(path)
+
+
+def _rest_authorities(study: Study, folder: Path) -> list[str]:
+    """Authorities beside the records that no group of the study has."""
+    path = folder / "la_years.parquet"
+    if not path.is_file():
+        return []
+    import pandas as pd
+
+    there = set(pd.read_parquet(path, columns=["la"])["la"].astype(str))
+    inside = {pilot.la for pilot in study.pilots}
+    inside |= {la for outcome in OUTCOMES for la in study.sample(outcome)}
+    return sorted(there - inside)
+
+
 def _compute(
     study: Study,
     folder: Path,
@@ -154,20 +199,21 @@ def _compute(
     from sos_analysis.records.extract import open_extract
 
     tell = progress or (lambda text: None)
-    authorities = sorted(
-        {
-            la
-            for outcome, *_ in wanted
-            for g in study.groups(outcome, exclude=False)
-            for la in (g.pilot, *g.comparators)
-        }
-    )
-    tell(f"reading the records of {len(authorities)} authorities")
+    of_groups = {
+        la
+        for outcome, *_ in wanted
+        for g in study.groups(outcome, exclude=False)
+        for la in (g.pilot, *g.comparators)
+    }
+    rest = all(chosen == REST for *_, chosen in wanted)
+    authorities = None if rest else sorted(of_groups)
+    tell("reading the records of " + (f"{len(of_groups)} authorities" if authorities else "all"))
     records = open_extract(folder, authorities=authorities)
     try:
         for number, ((outcome, definition, chosen), path) in enumerate(wanted.items(), start=1):
             tell(f"{outcome}, {definition} ({number} of {len(wanted)})")
-            rows = events(records, study, outcome, definition, **json.loads(chosen))
+            options = {} if rest else json.loads(chosen)
+            rows = events(records, study, outcome, definition, **options)
             made = cells.collapse(
                 rows,
                 study,
@@ -178,9 +224,10 @@ def _compute(
                     "data_hash": extract_hash(folder),
                     "code_hash": code_hash(*CELL_MODULES),
                 },
+                rest=rest,
             )
             cells.save(made, path)
-            if outcome == "icpc":
+            if outcome == "icpc" and not rest:
                 _keep_returns(records, study, folder)
     finally:
         records.close()

@@ -52,7 +52,7 @@ def test_the_universe_is_the_full_cross_and_holds_what_was_named() -> None:
             'effects = ["authorty"]',
             "Did you mean 'authority'",
         ),
-        ('period = ["all", "recent", "close"]', "period = []", "period: found an empty list"),
+        ('period = ["all", "recent"]', "period = []", "period: found an empty list"),
         ("draws = 999", "draws = 10", r"curve\.draws: found 10"),
         ("[named.preferred]", "[named.prefered]", "Did you mean 'preferred'"),
         ('["original", "strict"]', '["strict"]', r"named\.original\.definition.*'original'"),
@@ -255,9 +255,11 @@ def test_empty_places_are_filled_as_in_the_slot_permutation() -> None:
 PLAIN = {
     "comparators": "all",
     "embedding": "left_out",
+    "window": "all",
     "period": "all",
     "first_year": 2013,
     "years_before": 2,
+    "years_after": 2,
 }
 
 
@@ -325,9 +327,11 @@ def test_authorities_weigh_alike_and_embedding_and_period_do_what_they_say(
     assert EMBEDDING not in time
     assert {-1, 0} <= set(time)
     assert -1 not in times(embedding="widened")[0]
-    time, _, post = times(period="close")
+    time, _, post = times(window="close")
     assert time[post == 0].min() == -2
-    assert times(period="close", embedding="widened")[0].min() == -3
+    assert times(window="close", embedding="widened")[0].min() == -3
+    time, _, post = times(window="first")
+    assert time[post == 1].max() == 1
     assert times(period="recent")[1].min() >= 2013
     same = {a.code for a in small_study.authorities if a.practice_model == "same"}
     rows = variant(made, small_study, **{**PLAIN, "comparators": "other_models"}, weights="cases")
@@ -336,6 +340,59 @@ def test_authorities_weigh_alike_and_embedding_and_period_do_what_they_say(
     assert not used & same
     with pytest.raises(RecordsError, match="at least 99 needed"):
         variant(made, small_study, **PLAIN, weights="cases", fewest_groups=99)
+
+
+def test_the_rest_of_england_joins_every_group_as_one_and_keeps_its_place(
+    small_study: Study, small_extract: Path, laid: tuple[Cells, Layout]
+) -> None:
+    from sos_analysis.estimation.permutation import arrangements
+    from sos_analysis.outcomes import events
+    from sos_analysis.records.npd import open_extract
+
+    cells, plain = laid
+    rest = workspace.rest_cells_for(small_study, str(small_extract), "rereferral", "original")
+    assert rest is not None
+    with open_extract(small_extract) as records:
+        rows = events(records, small_study, "rereferral").to_pandas()
+    inside = {p.la for p in small_study.pilots} | set(small_study.sample("rereferral"))
+    rows = rows[~rows["la"].isin(inside)]
+    assert int(rest.frame["n"].sum()) == len(rows) > 0
+    assert int(rest.frame["y_sum"].sum()) == rows["y"].sum()
+    assert rest.meta["authorities"] == rows["la"].nunique()
+
+    made = layout(cells, small_study, "rereferral", plain.las, adjust=("sex",), rest=rest)
+    alone = layout(cells, small_study, "rereferral", plain.las, adjust=("sex",))
+    assert made.las == (*plain.las, "rest")
+    # Others do not feel the rest: the same rows, weights and adjusted outcomes.
+    assert variant(made, small_study, **PLAIN, weights="matched").weight == pytest.approx(
+        variant(alone, small_study, **PLAIN, weights="matched").weight, rel=1e-12
+    )
+    shared = [
+        int(np.flatnonzero(
+            (made.place_group == g) & (made.place_time == t) & (made.place_year == y)
+        )[0])
+        for g, t, y in zip(alone.place_group, alone.place_time, alone.place_year, strict=True)
+    ]  # fmt: skip
+    assert made.y["child"][:-1, shared] == pytest.approx(alone.y["child"], abs=1e-9)
+
+    wide = {**PLAIN, "comparators": "england"}
+    found = variant(made, small_study, **wide, weights="authorities")
+    of_rest = found.role == len(plain.las)
+    total = pd.Series(found.weight[of_rest]).groupby([found.slot[of_rest], found.post[of_rest]])
+    assert total.sum().to_numpy() == pytest.approx(rest.meta["authorities"], rel=1e-12)
+    # Cases after embedding, each shared by the groups that keep it: never more than there are.
+    cases = variant(made, small_study, **wide, weights="cases")
+    after = (cases.role == len(plain.las)) & (cases.post == 1)
+    first = min(g.end for g in made.groups)
+    assert 0 < cases.weight[after].sum() <= (rows["event_date"] > pd.Timestamp(first)).sum()
+    with pytest.raises(RecordsError, match="no authority outside"):
+        variant(plain, small_study, **wide, weights="cases")
+
+    fillings, _ = arrangements(np.array([0, 0, 0, 0, 0, 0, 1]), 99, seed=1)
+    assert (fillings[:, -1] == 6).all()
+    series = np.random.default_rng(3).normal(size=(1, 6, 18))
+    kept = curve(_specifications(series), 6, draws=720, seed=1, fixed=3)
+    assert (kept.draws, kept.exact) == (5, True)
 
 
 def test_cells_put_together_give_the_same_sample(

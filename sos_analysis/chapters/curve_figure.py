@@ -31,7 +31,12 @@ CHOICE_WORDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "definition": ("Definition", {"original": "Original's", "strict": "Strict"}),
     "comparators": (
         "Comparators",
-        {"all": "All matched", "first": "First named", "other_models": "Not the same model"},
+        {
+            "all": "All matched",
+            "first": "First named",
+            "other_models": "Not the same model",
+            "england": "Matched, and the rest of England",
+        },
     ),
     "weights": (
         "Weights",
@@ -45,10 +50,11 @@ CHOICE_WORDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
         "Embedding period",
         {"left_out": "Left out", "counted": "Counted as after", "widened": "Left out, a year more"},
     ),
-    "period": (
-        "Years",
-        {"all": "All", "recent": "Recent", "close": "Close to embedding"},
+    "window": (
+        "Years around embedding",
+        {"all": "All", "close": "Last before alone", "first": "First after alone"},
     ),
+    "period": ("Calendar years", {"all": "All", "recent": "Recent"}),
 }
 
 

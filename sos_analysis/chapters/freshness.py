@@ -18,8 +18,8 @@ _WORDS = {"study": "study file", "data": "data", "public": "public statistics", 
 def stale(results: Iterable[ChapterResult]) -> tuple[str, ...]:
     """One sentence for each result that does not fit what is here now.
 
-    Data that are not at hand cannot be compared; their part of the comparison is left out, and all of
-    it for the results of a release.
+    Data that are not at hand cannot be compared; their part of the comparison is left out,
+    and all of it for the results of a release.
     """
     if (RESULTS / RELEASED_MARK).is_file():
         return ()  # results of a release: study, records and code are elsewhere

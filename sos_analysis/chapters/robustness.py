@@ -226,7 +226,10 @@ class _Chapter(RobustExhibits):
                 "on means of slots, as the permutation does, so its own value of a named way can "
                 "differ a little from the regression on all cells. p of one way: the share of "
                 "permutations with a t at least as large; t by errors clustered on authority "
-                "(CRV1). Ways that leave fewer matched groups than declared are not run and are "
+                "(CRV1). The rest of England, authorities neither pilot nor matched, is one "
+                "comparator of every pilot. It therefore keeps its place while pilots and matched "
+                "authorities change theirs, which is a test of the same hypothesis given the rest. "
+                "Ways that leave fewer matched groups than declared are not run and are "
                 "counted."
             ),
         }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sos_analysis.cells import DONUT, POST, Cells, clock_of, placement
+from sos_analysis.cells import DONUT, POST, REST, Cells, clock_of, placement
 from sos_analysis.comparison.matching import Array, cem_weights, fold, strata
 from sos_analysis.comparison.slots import adjustment
 from sos_analysis.errors import RecordsError
@@ -58,6 +58,9 @@ class Layout:
     n : (L, S) events. y : name -> (L, S) sum of the outcome, as it is ('none') or less x'gamma of
         the child ('child').
     rows : cells of the groups' own authorities.
+    wide : the same and those of the rest of the country, in every group; None without the rest.
+        The rest is then the last of `las`, taken as one.
+    rest : how many authorities the rest stands for.
     """
 
     las: tuple[str, ...]
@@ -68,6 +71,8 @@ class Layout:
     n: NDArray[np.float64]
     y: Mapping[str, NDArray[np.float64]]
     rows: LayoutRows
+    wide: LayoutRows | None = None
+    rest: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,23 +100,28 @@ def layout(
     las: Sequence[str],
     *,
     adjust: Sequence[str],
+    rest: Cells | None = None,
 ) -> Layout:
     """Lay one definition's cells out over the places of all its matched groups.
 
     Parameters
     ----------
     las : authorities that take part; each must have events.
-    adjust : covariates of the child whose linear part is taken off the outcome.
+    adjust : covariates of the child whose linear part is taken off the outcome, as it is in `las`.
+    rest : cells of the authorities outside the groups (`cells.collapse` with `rest`).
 
     Raises
     ------
     RecordsError : an authority of `las` has no events.
     """
     las = tuple(sorted(las))
-    code = pd.Categorical(cells.frame["la"]).set_categories(list(las)).codes
-    frame = cells.frame[code >= 0]
-    la = code[code >= 0].astype(np.int64)
-    empty = [name for i, name in enumerate(las) if not (la == i).any()]
+    frame = cells.frame[cells.frame["la"].isin(las)]
+    every = las
+    if rest is not None:
+        frame = _with_rest(frame, rest.frame, cells.covariates)
+        every = (*las, REST)
+    la = pd.Categorical(frame["la"]).set_categories(list(every)).codes.astype(np.int64)
+    empty = [name for i, name in enumerate(every) if not (la == i).any()]
     if empty:
         raise RecordsError(
             f"outcome {outcome!r}: authority {empty[0]} has no events; leave it out of the "
@@ -120,7 +130,10 @@ def layout(
     first, last = frame["first"].to_numpy(), frame["last"].to_numpy()
     n, y = frame["n"].to_numpy(np.int64), frame["y_sum"].to_numpy(float)
     year = cells.intervals["year"].to_numpy()[first].astype(np.int64)
-    child, _ = adjustment(frame, adjust, fold([la, year])[1], n, y)
+    # The rest takes the adjustment of the sample, so that no other variant hangs on it.
+    own = la < len(las)
+    block = np.where(own, fold([la, year])[1], 0)
+    child, _ = adjustment(frame, adjust, block, n * own, y * own)
     sums = {"none": y, "child": y - n * child}
 
     groups = tuple(
@@ -134,26 +147,37 @@ def layout(
     at, number = fold([group[inside], time[inside], year[row]])
     place = np.full(inside.shape, -1, dtype=np.int64)
     place[inside] = number
-    size = len(las) * len(at)
+    size = len(every) * len(at)
     cube: dict[str, Array] = {
         name: np.bincount(la[row] * len(at) + number, weights=values[row], minlength=size).reshape(
-            len(las), -1
+            len(every), -1
         )
         for name, values in {"n": n, **sums}.items()
     }
+    stratum = strata(frame, study.outcome(outcome).covariates)
+    columns = (la, n, stratum, year, place, time, phase)
+    of_groups = (la[own], n[own], stratum[own], year[own], *(c[:, own] for c in columns[4:]))
     return Layout(
-        las=las,
+        las=every,
         groups=groups,
         place_group=group[inside][at],
         place_time=time[inside][at],
         place_year=year[row][at],
         n=cube.pop("n"),
         y=cube,
-        rows=_member_rows(
-            groups, las, la, n, strata(frame, study.outcome(outcome).covariates), year,
-            place, time, phase,
-        ),
-    )  # fmt: skip
+        rows=_member_rows(groups, every, *of_groups),
+        wide=None if rest is None else _member_rows(groups, every, *columns, everywhere=REST),
+        rest=0 if rest is None else int(rest.meta["authorities"]),
+    )
+
+
+def _with_rest(frame: pd.DataFrame, rest: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
+    """Cells of both, with the categories of both."""
+    both = pd.concat([frame, rest], ignore_index=True)
+    for name in ("la", *covariates):
+        words = both[name].astype(str)
+        both[name] = pd.Categorical(words, categories=sorted(words.unique()))
+    return both
 
 
 def _times(
@@ -175,15 +199,17 @@ def _times(
 
 def _member_rows(
     groups: tuple[Group, ...], las: tuple[str, ...], la: Array, n: Array, stratum: Array,
-    year: Array, place: Array, time: Array, phase: Array,
+    year: Array, place: Array, time: Array, phase: Array, everywhere: str = "",
 ) -> LayoutRows:  # fmt: skip
     """Cells of the groups' own authorities; cells that no variant can tell apart are put together.
 
     Which groups keep a case decides how its weight is shared, so cells stay apart unless they lie
-    in the same place of each group that their authority belongs to.
+    in the same place of each group that their authority belongs to. `everywhere` names an
+    authority that belongs to all groups.
     """
     member = np.array(
-        [[name in (g.pilot, *g.comparators) for name in las] for g in groups], dtype=bool
+        [[name in (g.pilot, *g.comparators, everywhere) for name in las] for g in groups],
+        dtype=bool,
     )
     own = np.where(member[:, la], place, -1)
     at, number = fold([la, stratum, *own])
@@ -211,19 +237,26 @@ def variant(
     *,
     comparators: str,
     embedding: str,
+    window: str,
     period: str,
     weights: str,
     first_year: int,
     years_before: int,
+    years_after: int,
     fewest_groups: int = 1,
 ) -> SlotRows:
     """Slot rows of one variant; groups with an empty part (role x phase) are left out.
 
     Raises
     ------
-    RecordsError : fewer matched groups than `fewest_groups` are left.
+    RecordsError : fewer matched groups than `fewest_groups` are left, or the rest of the country
+        is asked for and there is none.
     """
     rows = made.rows
+    if comparators == "england":
+        if made.wide is None:
+            raise RecordsError("the extract holds no authority outside the matched groups")
+        rows = made.wide
     active = _chosen(made, study, comparators)[rows.group, rows.la] & (rows.n > 0)
     if embedding == "widened":
         active &= rows.time != -1  # the year in which what was to come may have shown already
@@ -231,9 +264,11 @@ def variant(
         active &= rows.phase != 2
     if period == "recent":
         active &= rows.year >= first_year
-    if period == "close":
+    if window == "close":
         reach = years_before + (embedding == "widened")
         active &= (rows.phase != 0) | (rows.time >= -reach)
+    if window == "first":
+        active &= (rows.phase != POST) | (rows.time < years_after)
     post = (rows.phase >= POST).astype(np.int64)
     active &= _filled(made, rows, post, rows.n * active)
     count = np.where(active, rows.n, 0.0)
@@ -251,6 +286,8 @@ def variant(
     if weights == "authorities":
         part = (rows.group * len(made.las) + rows.la) * 2 + post
         weight = 1.0 / np.maximum(np.bincount(part, weights=count)[part], 1.0)
+        # The rest counts as the authorities that it stands for.
+        weight = np.where(np.array(made.las)[rows.la] == REST, made.rest * weight, weight)
     else:
         copies = np.bincount(rows.cell[kept], minlength=int(rows.cell.max()) + 1)
         weight = matched / np.maximum(copies[rows.cell], 1)
@@ -280,6 +317,8 @@ def _chosen(made: Layout, study: Study, comparators: str) -> NDArray[np.bool_]:
             others = others[:1]
         elif comparators == "other_models":
             others = [name for name in others if name not in same]
+        if comparators == "england":
+            others.append(REST)
         for name in (group.pilot, *others):
             out[i, made.las.index(name)] = True
     return out

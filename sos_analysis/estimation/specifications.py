@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from .frames import COLLINEAR, Floats, FrameError, Ints
 from .inversion import TIE
@@ -72,20 +74,16 @@ def effect_maps(rows: Rows, effects: Effects, extra: Floats | None = None) -> Ma
     FrameError
         The effect is not identified beside the fixed effects.
     """
-    x = rows.treated * rows.post
     root = np.sqrt(rows.weight)
-    if effects == "slot":
-        design = np.hstack([_indicators(rows.slot), _indicators(rows.block)])
-    elif effects == "cluster":
-        design = np.hstack([_indicators(rows.role), rows.post[:, None], _indicators(rows.year)])
-    elif effects == "none":
-        design = np.hstack([rows.treated[:, None], rows.post[:, None], _indicators(rows.year)])
-    else:
-        raise FrameError(f"effects must be 'none', 'cluster' or 'slot', not {effects!r}")
+    basis = _fixed_basis(rows, effects, root)
     if extra is not None:
-        design = np.hstack([design, extra])
-    basis = _basis(design * root[:, None])
-    raw = x * root
+        more = extra * root[:, None]
+        size = np.sqrt(np.einsum("mk,mk->k", more, more))
+        left = more - basis @ (basis.T @ more)
+        # A column that the fixed effects determine leaves rounding alone, which is no regressor.
+        own = np.einsum("mk,mk->k", left, left) > COLLINEAR * size**2
+        basis = np.hstack([basis, _basis(left[:, own])])
+    raw = rows.treated * rows.post * root
     residual = raw - basis @ (basis.T @ raw)
     size = float(residual @ residual)
     if size < COLLINEAR * float(raw @ raw) or size == 0.0:
@@ -96,6 +94,36 @@ def effect_maps(rows: Rows, effects: Effects, extra: Floats | None = None) -> Ma
     return Maps(roles, np.vstack([residual, influence]) * root / size)
 
 
+def _fixed_basis(rows: Rows, effects: Effects, root: Floats) -> Floats:
+    """Orthonormal columns of the weighted fixed effects.
+
+    Slots and their places fall into parts that share neither (the matched groups), so their
+    effects are orthogonal and each part is taken by itself.
+    """
+    if effects == "slot":
+        slot, block = (np.unique(c, return_inverse=True)[1] for c in (rows.slot, rows.block))
+        size = int(slot.max()) + 1
+        ends = np.ones(len(slot)), (slot, size + block)
+        graph = coo_array(ends, shape=(size + int(block.max()) + 1,) * 2)
+        part = connected_components(graph, directed=False)[1][slot]
+        bases = []
+        for one in range(int(part.max()) + 1):
+            mine = np.flatnonzero(part == one)
+            own = np.hstack([_indicators(slot[mine]), _indicators(block[mine])])
+            found = _basis(own * root[mine, None])
+            wide = np.zeros((len(slot), found.shape[1]))
+            wide[mine] = found
+            bases.append(wide)
+        return np.hstack(bases)
+    if effects == "cluster":
+        design = [_indicators(rows.role), rows.post[:, None], _indicators(rows.year)]
+    elif effects == "none":
+        design = [rows.treated[:, None], rows.post[:, None], _indicators(rows.year)]
+    else:
+        raise FrameError(f"effects must be 'none', 'cluster' or 'slot', not {effects!r}")
+    return _basis(np.hstack(design) * root[:, None])
+
+
 def _indicators(codes: Ints) -> Floats:
     return (codes[:, None] == np.unique(codes)[None, :]).astype(float)
 
@@ -104,6 +132,8 @@ def _basis(design: Floats) -> Floats:
     """Orthonormal columns that span those of a design."""
     size = np.sqrt(np.einsum("mk,mk->k", design, design))
     design = design[:, size > 0] / size[size > 0]
+    if not design.shape[1]:
+        return design
     values, vectors = np.linalg.eigh(design.T @ design)
     keep = values > 1e-10 * values[-1]
     return np.asarray((design @ vectors[:, keep]) / np.sqrt(values[keep]))
@@ -214,6 +244,7 @@ def curve(
     *,
     draws: int,
     seed: int,
+    fixed: int = 0,
     skipped: Sequence[tuple[Mapping[str, str], str]] = (),
 ) -> Curve:
     """Run every specification on the data and on the same permutations of clusters.
@@ -225,6 +256,9 @@ def curve(
         L, the clusters of every series; all are permuted, also those a specification leaves out.
     draws, seed
         Random permutations, unless all there are number no more than `draws`.
+    fixed : int
+        So many of the clusters, the last, keep their place. Permuting the others alone is a test
+        of the same hypothesis, given the series that stay.
     skipped : sequence
         Ways that have no rows; it may grow while `specifications` is taken.
 
@@ -233,7 +267,9 @@ def curve(
     FrameError
         No specification could be computed.
     """
-    fillings, exact = arrangements(np.zeros(clusters, dtype=np.int64), draws, seed)
+    # A stratum of its own keeps a cluster where it is.
+    strata = np.maximum(np.arange(clusters) - (clusters - fixed) + 1, 0)
+    fillings, exact = arrangements(strata, draws, seed)
     if not exact:
         fillings = np.vstack([np.arange(clusters)[None, :], fillings])
     ways: list[Mapping[str, str]] = []

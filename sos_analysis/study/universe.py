@@ -20,14 +20,15 @@ UNIVERSE = ROOT / "data" / "specifications" / "curve.toml"
 #: Every choice and the answers that the code knows.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "definition": ("original", "strict"),
-    "comparators": ("all", "first", "other_models"),
+    "comparators": ("all", "first", "other_models", "england"),
     "effects": ("none", "authority", "group"),
     "weights": ("matched", "cases", "authorities"),
     "covariates": ("none", "child", "child_authority"),
     "embedding": ("left_out", "counted", "widened"),
-    "period": ("all", "recent", "close"),
+    "window": ("all", "close", "first"),
+    "period": ("all", "recent"),
 }
-_NUMBERS = ("draws", "fewest_groups", "first_year", "years_before")
+_NUMBERS = ("draws", "fewest_groups", "first_year", "years_before", "years_after")
 _NAMED = ("original", "preferred")
 
 Way = Mapping[str, str]
@@ -41,7 +42,7 @@ class Universe:
     ----------
     answers : mapping of choice to the answers declared, in order.
     named : 'original' and 'preferred' as (choice, answer) mappings; both are in the universe.
-    draws, fewest_groups, first_year, years_before : see the file.
+    draws, fewest_groups, first_year, years_before, years_after : see the file.
     hash : SHA-256 of the content (comments do not count).
     """
 
@@ -51,6 +52,7 @@ class Universe:
     fewest_groups: int
     first_year: int
     years_before: int
+    years_after: int
     hash: str
 
     def ways(self) -> tuple[Way, ...]:
@@ -88,5 +90,6 @@ def load_universe(path: Path | str = UNIVERSE) -> Universe:
         fewest_groups=head.whole("fewest_groups", 2, 100),
         first_year=head.whole("first_year", 2000, 2100),
         years_before=head.whole("years_before", 1, 20),
+        years_after=head.whole("years_after", 1, 20),
         hash=content_hash(content),
     )
