@@ -35,6 +35,10 @@ BANNED = re.compile(
     r"|\bsignifican(?:t|tly|ce)\b|\bobviously\b|\bclearly shows?\b|\butili[sz]e|\bgame.chang",
     re.IGNORECASE,
 )
+#: Of data that we made up, the truth is known: there 'no effect' is what was put in.
+KNOWN = re.compile(
+    r"no effect was planted|was given no effect|^No effect(?=$|[.,]| in )", re.IGNORECASE
+)
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +188,8 @@ def test_every_chapter_can_be_told_in_a_minute(built_site):
         assert "It cannot tell" in said, name
         assert len(said.split()) < 170, f"{name}: more than a minute"
         assert not box.select(".claim-synthetic"), f"{name}: a made-up number"
-        before = [h.get_text() for h in box.find_all_previous("h2")]
-        assert before == [], f"{name}: something comes first"
+        first = page.select_one("article section h2")
+        assert first.get_text().startswith("In one minute"), f"{name}: something comes first"
 
 
 # --- the pages built as a restricted edition ------------------------------------------------------
@@ -310,7 +314,9 @@ def test_names_of_a_term():
 
 
 def _soup(path: Path) -> BeautifulSoup:
-    return BeautifulSoup(path.read_text("utf-8"), "lxml")
+    """The page without scripts, styles and pictures, which are most of a large one."""
+    text = re.sub(r"(?s)<(script|style|svg)\b.*?</\1>", "", path.read_text("utf-8"))
+    return BeautifulSoup(text, "lxml")
 
 
 def _contents(site: Path) -> list[Path]:
@@ -345,7 +351,15 @@ _NOT_RUNNING = [
     "template",
     "figure",
 ]
-_NOT_RUNNING_CLASSES = {"sos-table", "sos-cell-head", "sos-how", "bibliography", "citation"}
+_NOT_RUNNING_CLASSES = {
+    "sos-table",
+    "sos-verdict",
+    "sos-cell-head",
+    "sos-how",
+    "bibliography",
+    "citation",
+}
+_NOT_RUNNING_DATA = {"data-table", "data-figure", "data-check"}
 
 
 def _running(article: Tag) -> list[NavigableString]:
@@ -354,8 +368,10 @@ def _running(article: Tag) -> list[NavigableString]:
     def shut(parent: Tag) -> bool:
         if "sos-term" in (parent.get("class") or []):
             return False
-        return parent.name in _NOT_RUNNING or bool(
-            _NOT_RUNNING_CLASSES & set(parent.get("class") or [])
+        return (
+            parent.name in _NOT_RUNNING
+            or bool(_NOT_RUNNING_CLASSES & set(parent.get("class") or []))
+            or bool(_NOT_RUNNING_DATA & set(parent.attrs))
         )
 
     texts = article.find_all(string=True)
@@ -447,6 +463,6 @@ def test_no_page_uses_a_word_that_promises_too_much(built_site):
             text = " ".join(block.get_text(" ").split())
             # What may not be said is quoted on the page that says so.
             text = re.sub(r"[‘'][^’']*[’']", "", text) if path.name == "summary.html" else text
-            if hit := BANNED.search(text):
+            if hit := BANNED.search(KNOWN.sub("", text)):
                 found.append(f"{path.name}: {hit[0]!r} in {text[:90]}")
     assert not found, "\n".join(sorted(set(found)))

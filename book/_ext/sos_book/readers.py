@@ -144,7 +144,11 @@ _CLOSED = frozenset(
     ]
 )
 #: Nor within these, which come from results and have words of their own.
-_CLOSED_CLASSES = frozenset(["sos-table", "sos-cell-head", "sos-how", "bibliography", "citation"])
+_CLOSED_CLASSES = frozenset(
+    ["sos-table", "sos-verdict", "sos-cell-head", "sos-how", "bibliography", "citation"]
+)
+#: Nor within exhibits and checks, which are compared with the results to the letter.
+_CLOSED_DATA = frozenset(["data-table", "data-figure", "data-check"])
 _VOID = frozenset(
     [
         "area",
@@ -180,8 +184,10 @@ class _Linker(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _VOID:
             return
-        classes = set((dict(attrs).get("class") or "").split())
-        if self.closed or tag in _CLOSED or classes & _CLOSED_CLASSES:
+        given = dict(attrs)
+        classes = set((given.get("class") or "").split())
+        shut = tag in _CLOSED or classes & _CLOSED_CLASSES or given.keys() & _CLOSED_DATA
+        if self.closed or shut:
             self.closed.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
