@@ -115,7 +115,8 @@ def plain(table: SafeTable) -> str:
         ).rstrip()
         for line in lines
     )
-    return f"{table.title}\n{ORIGINS[table.origin]}\n{body_text}\nSource: {table.source}"
+    key = "".join(f"\n{s} {SYMBOLS[s]}" for s in table.symbols)
+    return f"{table.title}\n{ORIGINS[table.origin]}\n{body_text}{key}\nSource: {table.source}"
 
 
 def _right(column: Column) -> bool:

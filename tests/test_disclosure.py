@@ -216,6 +216,19 @@ SMUGGLED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"columns": {"n": Column("N", "children")}, "statistics": {"n": "big"}},
         "it is a count",
     ),
+    "a count as an estimate": (
+        {"n": 3},
+        {"columns": {"n": Column("N", "children")}, "estimates": ("n",), "residual_dof": 99},
+        "it is a count",
+    ),
+    "a count as a number of authorities": (
+        {"n": 30},
+        {"columns": {"n": "Children"}, "authorities_column": "n", "authorities": None},
+        "it is a count",
+    ),
+    "a count in a label": ({"n": "Girls (7 children)"}, {}, "typed in words"),
+    "a count in brackets in a label": ({"n": "Girls, n = 7"}, {}, "typed in words"),
+    "a count in a title": ({"n": "word"}, {"title": "Only 7 referrals"}, "typed in words"),
     "a statistic nobody guards": ({"n": 3.2}, {"statistics": {"n": ()}}, "no count that guards"),
     "a guard that is not there": ({"n": 3.2}, {"statistics": {"n": "ghost"}}, "no column 'ghost'"),
     "a maximum": (

@@ -219,6 +219,8 @@ def test_the_same_chapters_on_records_of_ones_own(own_book, tmp_path):
         assert mark not in executed, mark
     result = json.loads((own_book.root / "results" / f"{name}.json").read_text("utf-8"))
     assert result["origin"] == "restricted"
+    # Where the records and the study lie stands nowhere: a path names machines and people.
+    assert str(tmp_path) not in executed + json.dumps(result)
 
 
 def test_one_chapter_alone_in_a_fresh_copy(built_site, tmp_path):

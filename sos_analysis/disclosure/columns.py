@@ -37,6 +37,43 @@ def check_words(text: object, name: str) -> None:
         raise DisclosureError(f"{name} is missing: give it in words")
 
 
+_UNITS = "|".join(sorted((re.escape(u) for u in COUNT_UNITS if len(u) > 1), key=len, reverse=True))
+_TYPED = re.compile(
+    rf"(?<![\w.,])(\d[\d,]*)\s+(?:\w+\s+)?(?:{_UNITS})\b|\bn\s*=\s*(\d[\d,]*)", re.IGNORECASE
+)
+_PER = re.compile(r"\b(?:per|of|in|for|each|every)\s*$")
+
+
+def typed_counts(text: str, origin: str, threshold: int, base: int) -> list[str]:
+    """Counts of people or cases in words that no guard would have let through.
+
+    A count is a number before a unit of `COUNT_UNITS`, or after ``n =``; a rate's unit ('per 100
+    children') is none.
+    """
+    if origin not in RECORD_ORIGINS:
+        return []
+    found = []
+    for match in _TYPED.finditer(text):
+        count = int((match[1] or match[2]).replace(",", ""))
+        per = _PER.search(text[: match.start()])
+        if not per and (count < max(threshold, 1) or count % max(base, 1)):
+            found.append(f"a count is typed in words: {match[0]!r}")
+    return found
+
+
+def check_untyped(texts: Sequence[object], origin: str, rules: Rules) -> None:
+    """Refuse a small or unrounded count that stands in a title, a label or any other words.
+
+    Raises
+    ------
+    DisclosureError
+    """
+    for text in texts:
+        if isinstance(text, str):
+            for wrong in typed_counts(text, origin, rules.threshold, rules.rounding_base):
+                raise DisclosureError(f"{wrong}; show it in a column of counts")
+
+
 def check_unnamed(texts: Sequence[object], origin: str, rules: Rules) -> None:
     """Refuse the name of an authority beside numbers from records.
 
@@ -114,6 +151,14 @@ def roles_of(
                 f"column {key!r} counts {spec.unit or spec.label.lower()}: declare it in "
                 "count_columns, not as a category"
             )
+        if role in ("estimate", "statistic", "authorities"):
+            # 'n' is short for much else, as a heading.
+            said = ({spec.label.lower()} & _COUNTED - {"n"}) | ({spec.unit.lower()} & _COUNTED)
+            if said:
+                raise DisclosureError(
+                    f"column {key!r} counts {said.pop()}, so it is a count: declare it in "
+                    "count_columns"
+                )
         if role in ("text", "category"):
             for i, row in enumerate(rows):
                 _check_label(row[key], i, key, role)

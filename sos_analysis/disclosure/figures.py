@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sos_analysis.disclosure.columns import check_unnamed, check_words, need, records
+from sos_analysis.disclosure.columns import check_unnamed, check_untyped, check_words, need, records
 from sos_analysis.disclosure.guard import safe_table
 from sos_analysis.disclosure.safe import (
     DIFFERENCES,
@@ -70,7 +70,9 @@ def safe_figure(
         raise DisclosureError("the subtitle of a chart on made-up data must begin 'Made-up data'")
     if not isinstance(options, FigureOptions):
         raise DisclosureError("options must be a FigureOptions")
-    check_unnamed((subtitle, alt, *vars(options).values()), origin, rules)
+    said = (subtitle, alt, *vars(options).values())
+    check_unnamed(said, origin, rules)
+    check_untyped(said, origin, rules)
     rows = records(frame)
     need(rows, [k for k in KINDS[kind] if k not in (guards.get("rates") or {})])
     specs = _figure_columns(kind, rows, options, columns or {}, guards)

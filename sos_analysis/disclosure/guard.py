@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sos_analysis.disclosure.columns import (
-    COUNT_UNITS,
     check_origin,
     check_unnamed,
+    check_untyped,
     check_words,
     need,
     records,
@@ -184,13 +184,9 @@ def _prepare(
             raise DisclosureError(f"rate {key!r}: numerator and denominator are one column")
     for key, guard in guards.items():
         spec = next((c for c in specs if c.key == key), None)
-        unit, label = (spec.unit, spec.label) if spec else ("", "")
+        label = spec.label if spec else ""
         if _EXTREME.search(f"{key.replace('_', ' ')} {label}") and rules.threshold > 0:
             raise DisclosureError(f"column {key!r}: a minimum or maximum is one child's value")
-        if unit.lower() in COUNT_UNITS:
-            raise DisclosureError(
-                f"column {key!r} is in {unit!r}, so it is a count: declare it in count_columns"
-            )
         if not guard and rules.threshold > 0:
             raise DisclosureError(f"statistic {key!r} names no count that guards it")
 
@@ -209,6 +205,7 @@ def _prepare(
     said: list[object] = [title, caption, total_row, *(c.label for c in specs)]
     said += [row.get(key) for row in rows for key in sheet.labels]
     check_unnamed(said, origin, rules)
+    check_untyped(said, origin, rules)
     primary(sheet)
     guard_authorities(sheet, authorities_column, authorities)
     guard_dominance(sheet)

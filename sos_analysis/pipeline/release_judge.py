@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from sos_analysis.disclosure import COUNT_UNITS, RECORD_ORIGINS, SafeFigure, SafeTable
 from sos_analysis.disclosure.audit import Hidden, attack
+from sos_analysis.disclosure.columns import typed_counts
 from sos_analysis.disclosure.safe import faults
 from sos_analysis.errors import DisclosureError, SosError
 from sos_analysis.pipeline.scan_marks import (
@@ -24,11 +25,6 @@ from sos_analysis.pipeline.scan_marks import (
 )
 from sos_analysis.results import Bundle, ChapterResult, Claim
 
-_COUNTED = "|".join(
-    sorted((re.escape(u) for u in COUNT_UNITS if len(u) > 1), key=len, reverse=True)
-)
-#: A count of people or cases written into a sentence.
-_SAID = re.compile(rf"(?<![\w.,])(\d[\d,]*)\s+(?:\w+\s+)?(?:{_COUNTED})\b", re.IGNORECASE)
 #: Labels that are whole numbers and no counts.
 _TIMES = frozenset(["time", "year", "years", "first", "last", "draws", "period"])
 _STANDARD = (10, 5)
@@ -93,8 +89,11 @@ def _outputs(result: ChapterResult, attacked: Mapping[str, list[str]]) -> Iterat
         if isinstance(item, SafeFigure):
             kind = f"chart ({item.kind})"
             words += [item.subtitle, item.alt]
+        words += [v for row in table.rows for v in row if isinstance(v, str)]
         bad = [*faults(table), *attacked.get(f"{result.name}/{name}", [])]
-        bad += _said(" ".join(words), table.origin, table.record.threshold, table.record.base)
+        bad += typed_counts(
+            " | ".join(words), table.origin, table.record.threshold, table.record.base
+        )
         look = _labels(table)
         record = table.record
         status = "fail" if bad else "review" if look else record.status
@@ -187,7 +186,7 @@ def _sentences(result: ChapterResult) -> Output:
         v = result.verdict
         texts += [v.sentence, *v.reasons, *v.what_would_change]
     texts += [*result.notes.values(), result.title]
-    bad = [*_said(" | ".join(texts), result.origin, threshold, step), *_marks(result)]
+    bad = [*typed_counts(" | ".join(texts), result.origin, threshold, step), *_marks(result)]
     return Output(
         name=f"{result.name}/sentences",
         kind="checks, verdict and sentences",
@@ -249,19 +248,6 @@ def _maybe_count(claim: Claim, threshold: int) -> bool:
         and claim.low is None
         and 0 < claim.value < threshold
     )
-
-
-def _said(text: str, origin: str, threshold: int, step: int) -> list[str]:
-    if origin not in RECORD_ORIGINS:
-        return []
-    found = []
-    for match in _SAID.finditer(text):
-        number = int(match[1].replace(",", ""))
-        if re.search(r"\b(?:per|of|in|for|each|every)\s*$", text[: match.start()]):
-            continue  # a unit: per 100 children
-        if number < max(threshold, 1) or number % max(step, 1):
-            found.append(f"a count is typed in words: {match[0]!r}")
-    return found
 
 
 def _command(result: ChapterResult) -> str:

@@ -11,7 +11,6 @@ in one of the allowed contexts.
 
 from __future__ import annotations
 
-import ast
 import html
 import json
 import re
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sos_analysis.errors import DisclosureError, SosError
+from sos_analysis.pipeline import scan_notebooks as notebooks
 from sos_analysis.pipeline import scan_pages as pages
 from sos_analysis.pipeline.scan_known import (
     Known,
@@ -41,7 +41,6 @@ from sos_analysis.pipeline.scan_marks import (
 
 #: Files that tools leave beside pages.
 _TOOLS = (".buildinfo", ".nojekyll", "robots.txt", "sitemap.xml", "objects.inv", "CNAME")
-_METADATA = {"kernelspec", "language_info", "mystnb", "sos"}
 _MOST = 5
 
 
@@ -184,7 +183,7 @@ class _Scanner:
             self.marks(path, "comment", comment)
         for block in left.code:
             self.marks(path, "code", block)
-            self.tell(path, "code", _rows(block))
+            self.tell(path, "code", pages.data_rows(block))
         for kind, body in left.scripts:
             self.marks(path, "script", body)
             if "json" in kind:
@@ -223,7 +222,7 @@ class _Scanner:
         found = self.text(path)
         self.number(path, "source", pages.markdown(found))
         self.marks(path, "source", found)
-        self.tell(path, "source", _rows(pages.fenced(found)))
+        self.tell(path, "source", pages.data_rows(pages.fenced(found)))
 
     def picture(self, path: Path) -> None:
         left = pages.read(self.can.strip(self.text(path)))
@@ -285,76 +284,22 @@ class _Scanner:
                 ),
             )
 
-    # --- notebooks ---------------------------------------------------------------------------
-
     def notebook(self, path: Path) -> None:
         content = json.loads(self.text(path))
         stem = path.name.removesuffix(".txt").removesuffix(".ipynb").removeprefix("made-up-")
-        template = template_cells(stem)
-        extra = {k: v for k, v in content.get("metadata", {}).items() if k not in _METADATA}
-        if extra:
-            self._json(path, "metadata", extra)
-        for number, cell in enumerate(content["cells"]):
-            where = f"cell {number}"
-            self._cell_source(path, where, cell, template)
-            rest = {k: v for k, v in cell.get("metadata", {}).items() if k != "tags"}
-            for name in ("metadata", "attachments"):
-                value = rest if name == "metadata" else cell.get(name)
-                if value:
-                    self._json(path, f"{where}, {name}", value)
-            for output in cell.get("outputs", []):
-                self._output(path, f"{where}, output", output)
+        self.findings(path, notebooks.cells(content, template_cells(stem), self.can))
 
-    def _cell_source(
-        self, path: Path, where: str, cell: dict[str, Any], template: frozenset[str]
-    ) -> None:
-        source = "".join(cell["source"])
-        if source in template:
-            # Committed words and code; a number typed there is one on the page.
-            if cell["cell_type"] == "markdown":
-                self.number(path, where, pages.markdown(source))
-            return
-        self.marks(path, where, source)
-        if cell["cell_type"] == "markdown":
-            self.number(path, where, re.sub(r"<[^>]*>", " ", pages.markdown(source)))
-        elif "injected-parameters" in cell.get("metadata", {}).get("tags", []):
-            if not _assignments(source):
-                self.tell(path, where, iter(["more than parameters in their cell"]))
-        else:
-            self.tell(path, where, iter(["code that the committed notebook does not have"]))
-
-    def _output(self, path: Path, where: str, output: dict[str, Any]) -> None:
-        kind = output.get("output_type")
-        if kind == "error":
-            self.tell(path, where, iter(["a traceback, which may print records"]))
-        elif kind == "stream":
-            self.tell(path, where, iter(["printed text, which has passed no guard"]))
-        if kind in ("error", "stream"):
-            text = "\n".join(
-                [*output.get("traceback", []), output.get("evalue", ""), *output.get("text", [])]
-            )
-            self.marks(path, where, text)
-            return
-        for mime, value in output.get("data", {}).items():
-            text = "".join(value) if isinstance(value, list) else value
-            if mime == "text/html":
-                left = pages.read(self.can.strip(text))
-                said = [left.text, *left.comments, *(v for _, v in left.spoken), *left.code]
-                said += [body for _, body in left.scripts]
-                self.number(path, where, " | ".join(said))
-                self.marks(path, where, " ".join(said))
-            elif mime == "text/plain" and text not in self.can.plain:
+    def findings(self, path: Path, found: Iterator[notebooks.Finding]) -> None:
+        for where, kind, text in found:
+            if kind == "number":
                 self.number(path, where, text)
+            elif kind == "mark":
                 self.marks(path, where, text)
-            elif mime != "text/plain":
-                self.tell(path, where, iter([f"{mime}, which the guard does not make"]))
-        if output.get("metadata"):
-            self._json(path, f"{where}, metadata", output["metadata"])
+            else:
+                self.tell(path, where, iter([text]))
 
     def _json(self, path: Path, where: str, value: Any) -> None:
-        text = json.dumps(value, ensure_ascii=False)
-        self.number(path, where, re.sub(r'["{}\[\],:]', " | ", text))
-        self.marks(path, where, text)
+        self.findings(path, notebooks.json_text(where, value))
 
     # --- across files ------------------------------------------------------------------------
 
@@ -421,32 +366,5 @@ class _Scanner:
             self.problems.append(f"{words[word]}: an identifier of the records: {word!r}")
 
 
-def _rows(text: str) -> Iterator[str]:
-    """Lines of code that are a frame or a traceback, not commands."""
-    if "Traceback (most recent call last)" in text:
-        yield "a traceback, which may print records"
-    for line in text.splitlines():
-        if re.match(r"^\s*\d+(\s{2,}\S+){2,}\s*$", line) or re.search(
-            r"\b\d+\s+(?:child|children|people|cases|events|referrals|pupils)\b", line
-        ):
-            yield f"a row of data: {line.strip()[:80]!r}"
-
-
 def _letters(text: str) -> str:
     return re.sub(r"\W+", "", html.unescape(text)).lower()
-
-
-def _assignments(source: str) -> bool:
-    """Whether code is nothing but names set to plain values."""
-    lines = [line for line in source.splitlines() if line.strip() and line != "# Parameters"]
-    if any("#" in line for line in lines):
-        return False
-    try:
-        tree = ast.parse(source)
-        for node in tree.body:
-            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-                return False
-            ast.literal_eval(node.value)
-    except (SyntaxError, ValueError):
-        return False
-    return True

@@ -161,3 +161,14 @@ def pdf_texts(path: Path) -> Iterator[tuple[str, str]]:
                     yield f"note on page {number}", str(content)
     except PyPdfError as error:
         raise ValueError(str(error)) from error
+
+
+def data_rows(text: str) -> Iterator[str]:
+    """Lines of code that are a frame or a traceback, not commands."""
+    if "Traceback (most recent call last)" in text:
+        yield "a traceback, which may print records"
+    for line in text.splitlines():
+        if re.match(r"^\s*\d+(\s{2,}\S+){2,}\s*$", line) or re.search(
+            r"\b\d+\s+(?:child|children|people|cases|events|referrals|pupils)\b", line
+        ):
+            yield f"a row of data: {line.strip()[:80]!r}"
