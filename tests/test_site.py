@@ -195,10 +195,11 @@ def test_from_a_file_and_without_scripts(built_site, browser):
         page = visit.open(next((site / "book" / "chapters").glob("rq4*.html")).as_uri())
         visit.see_all()
         assert page.query_selector(".js-plotly-plot .main-svg"), "charts do not move from a file"
+        assert not visit.outside + visit.said, visit.outside + visit.said
+        # From a folder the browser refuses the excerpts of the pages found, and says so.
         page = visit.open((site / "search.html").as_uri() + "?q=kinship")
         page.wait_for_selector("#search-results li a", timeout=15_000)
-        assert not visit.outside
-        assert not visit.said
+        assert not visit.outside, visit.outside
     with Visit(browser, "file:", viewport=NARROW, java_script_enabled=False) as visit:
         for name in toc_pages(built_site.root):
             page = visit.open((site / f"{name}.html").as_uri())
