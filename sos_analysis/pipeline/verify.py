@@ -75,6 +75,7 @@ def verify(site: Path, results: Path) -> Report:
     SosError
         If there are no pages or no results; says how to make them.
     """
+    from sos_analysis.pipeline.verify_grids import check_grids
     from sos_analysis.results import load_bundle
 
     pages = sorted(p for p in site.rglob("*.html") if "_static" not in p.parts)
@@ -98,4 +99,5 @@ def verify(site: Path, results: Path) -> Report:
             found = _plain("".join(parts))
             if found != expected:
                 problems.append(f"{shown}: {name} shows {found!r}, the results say {expected!r}")
-    return Report(len(pages), numbers, tuple(problems))
+    held, wrong = check_grids(site, bundle)
+    return Report(len(pages), numbers + held, (*problems, *wrong))
