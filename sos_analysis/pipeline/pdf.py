@@ -63,7 +63,7 @@ article :is(th, td), article :is(th, td) p { padding: 1.5pt 4pt !important; line
 pre, code { white-space: pre-wrap; overflow-wrap: anywhere; }
 .sd-tab-content { display: block !important; height: auto !important; }
 details > summary { list-style: none; font-weight: 650; }
-.sos-svg { max-height: 120mm; }
+.sos-svg { max-height: 170mm; }
 .sos-cover h1 { font-size: 26pt; margin-top: 45mm; }
 """
 

@@ -52,6 +52,7 @@ def verify(site: Path, results: Path, *, allow: Path = ALLOWED) -> Report:
     """
     from bs4 import BeautifulSoup
 
+    from sos_analysis.pipeline.verify_grids import check_grids
     from sos_analysis.results import load_bundle
 
     pages = sorted(p for p in site.rglob("*.html") if "_static" not in p.parts)
@@ -73,7 +74,8 @@ def verify(site: Path, results: Path, *, allow: Path = ALLOWED) -> Report:
         ]
         numbers += found.numbers
         exhibits += found.exhibits
-    return Report(len(pages), numbers, tuple(problems), exhibits)
+    held, wrong = check_grids(site, bundle)
+    return Report(len(pages), numbers + held, (*problems, *wrong), exhibits)
 
 
 class _Known:
