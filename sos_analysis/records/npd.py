@@ -48,8 +48,8 @@ def open_extract(
     path: Path,
     *,
     authorities: Sequence[str] | None = None,
-    memory_limit: str = "4GB",
-    engine: str = "duckdb",
+    memory_limit: str = "",
+    engine: str = "",
 ) -> Records:
     """Read an extract into canonical tables.
 
