@@ -138,8 +138,17 @@ def _parser() -> argparse.ArgumentParser:
     memory(profile)
     profile.add_argument("--la", default="", metavar="CODE", help="needed where there are several")
 
-    check = verb("check-extract", "say what an extract holds, and what is wrong with it")
-    check.add_argument("folder", metavar="FOLDER")
+    check = verb(
+        "check-extract",
+        "say what records hold, what can be computed from them, and what is wrong with them "
+        "(status 0: usable; 1: unreadable, broken files, or over 1 in 100 rows of a table left out; "
+        "2: no such path)",
+    )
+    check.add_argument(
+        "path", metavar="PATH", help="folder, ZIP, file, or the address of a database"
+    )
+    check.add_argument("--html", default="", metavar="FILE", help="write a page as well")
+    check.add_argument("--la", metavar="CODE", help="authority of files that carry none (SSDA903)")
 
     fetch = verb("fetch-public", "download the public statistics and check each file")
     fetch.add_argument("--out", default="", metavar="FOLDER", help="default: data/public")
@@ -250,29 +259,25 @@ def _synthesise(arguments: argparse.Namespace) -> int:
 
 
 def _check_extract(arguments: argparse.Namespace) -> int:
-    from sos_analysis.records.npd import open_extract
+    from rich.console import Console
 
-    folder = Path(arguments.folder)
-    if not folder.is_dir():
-        raise SosError(f"no folder {folder}; give the folder that holds the extract's files")
-    with open_extract(folder) as records:
-        for name, table in records.tables.items():
-            print(f"{name:<14} {_spaced(table.count().execute()):>12} rows")
-        problems = list(records.problems)
-    for problem in problems:
-        where = f"{problem.table}.{problem.field}" if problem.field else problem.table
-        print(
-            f"{problem.severity:<8}{where}: {problem.message} ({_spaced(problem.count)}); "
-            f"{problem.remedy}"
-        )
-    # What makes an extract unusable is an error before this point; these are dealt with as said.
-    kinds = len(problems)
-    print(f"usable; {kinds or 'no'} kind{'' if kinds == 1 else 's'} of recording problem")
-    return 0
+    from sos_analysis.errors import RecordsError
+    from sos_analysis.records import inspection, inspection_view
 
-
-def _spaced(count: int) -> str:
-    return f"{int(count):,}".replace(",", " ")
+    path = arguments.path
+    if "://" not in path and not Path(path).exists():
+        raise SosError(f"no folder or file {path}; give the folder, ZIP or file of the records")
+    try:
+        seen = inspection.inspect(path, authority=arguments.la)
+    except RecordsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if not arguments.quiet:
+        inspection_view.show(seen, Console(width=None if sys.stdout.isatty() else 160))
+    if arguments.html:
+        inspection_view.write_html(seen, Path(arguments.html))
+        print(f"page: {arguments.html}")
+    return 1 if seen.has_errors else 0
 
 
 def _validate(arguments: argparse.Namespace) -> int:

@@ -29,9 +29,9 @@ CELLS = DATA / "cells"
 #: Choices besides the definitions that chapters show, made in the same run of the engine.
 EXTRAS: Mapping[str, Mapping[str, Any]] = {"duration": {"beyond": 45}}
 #: Modules whose code decides what is in a cell.
-CELL_MODULES = ("records.npd", "outcomes", "cells")
+CELL_MODULES = ("records.extract", "outcomes", "cells")
 #: The same for counts of returns.
-RETURN_MODULES = ("records.npd", "records.completeness")
+RETURN_MODULES = ("records.extract", "records.completeness")
 
 
 def extract_folder(study: Study, extract: str | Path | None = None) -> Path:
@@ -149,7 +149,7 @@ def _compute(
 ) -> None:
     from sos_analysis import cells
     from sos_analysis.outcomes import events
-    from sos_analysis.records.npd import open_extract
+    from sos_analysis.records.extract import open_extract
 
     tell = progress or (lambda text: None)
     authorities = sorted(
@@ -212,7 +212,7 @@ def conference_returns(study: Study, extract: str | Path | None) -> pd.DataFrame
     """What each authority returned of conferences by year, from the store or from the records."""
     import pandas as pd
 
-    from sos_analysis.records.npd import open_extract
+    from sos_analysis.records.extract import open_extract
 
     folder = extract_folder(study, extract)
     path = _returns_path(study, folder)

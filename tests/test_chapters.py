@@ -80,7 +80,7 @@ def test_counts_equal_a_direct_count_of_events(
 ) -> None:
     """Who was counted, from event rows by plain date arithmetic, against the table shown."""
     from sos_analysis.outcomes import events
-    from sos_analysis.records.npd import open_extract
+    from sos_analysis.records.extract import open_extract
 
     study = load_study()
     spec = next(s for s in CHAPTERS.values() if s.outcomes[:1] == (outcome,))

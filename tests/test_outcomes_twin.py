@@ -16,7 +16,7 @@ import pytest
 import twin_outcomes as twin
 
 from sos_analysis.outcomes import events
-from sos_analysis.records.npd import open_extract
+from sos_analysis.records.extract import open_extract
 from sos_analysis.records.synthetic import generate
 from sos_analysis.records.tables import Records
 from sos_analysis.study import Study, load_study

@@ -14,7 +14,8 @@ import pytest
 
 from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.outcomes import OUTCOME_COLUMNS, events
-from sos_analysis.records import calendar, npd
+from sos_analysis.records import calendar
+from sos_analysis.records.extract import open_extract
 from sos_analysis.records.tables import CANONICAL, Records
 from sos_analysis.study import Study, load_study
 
@@ -155,7 +156,7 @@ def opened(tmp_path: Path) -> Iterator[Any]:
 
     def make(*args: Any, authorities: Sequence[str] | None = None, **kwargs: Any) -> Records:
         folder = extract(tmp_path / f"x{len(held)}", *args, **kwargs)
-        held.append(npd.open_extract(folder, authorities=authorities))
+        held.append(open_extract(folder, authorities=authorities))
         return held[-1]
 
     yield make
@@ -878,7 +879,7 @@ ONE = {2014: [{"child": "a", "ref": NFA}]}
 
 def refused(folder: Path, *words: str, **options: Any) -> None:
     with pytest.raises(RecordsError) as caught:
-        npd.open_extract(folder, **options).close()
+        open_extract(folder, **options).close()
     for word in words:
         assert word in str(caught.value)
 
@@ -891,11 +892,11 @@ def test_unreadable_extracts_are_refused_with_file_field_and_remedy(tmp_path: Pa
     refused(folder, "engine 'sparkle'", engine="sparkle")
 
     gap = extract(tmp_path / "gap", {2013: [], **ONE, 2015: []})
-    (gap / "cin_2014.parquet").rename(gap / "cin2014.parquet")
-    refused(gap, "cin_2014.parquet is missing between", "Did you mean 'cin2014.parquet'")
+    (gap / "cin_2014.parquet").rename(gap / "cin_2014.parq")
+    refused(gap, "cin_2014.parquet is missing between", "Did you mean 'cin_2014.parq'")
     none = extract(tmp_path / "none", ONE)
     (none / "cla_episodes.parquet").unlink()
-    refused(none, "no file cla_episodes.parquet")
+    refused(none, "no file cla_episodes.parquet", "or .csv")
 
     renamed = {("CIN_DateOfBirth" if n == "CIN_DOB" else n): t for n, t in CIN.items()}
     renamed["CIN_ReferalDate"] = renamed.pop("CIN_ReferralDate")
@@ -911,7 +912,14 @@ def test_unreadable_extracts_are_refused_with_file_field_and_remedy(tmp_path: Pa
         full([{"child": "a", "ref": "1/5/2014"}], CIN_LA=LA),
         {**CIN, "CIN_ReferralDate": pa.string()},
     )
-    refused(typed, "cin_2014.parquet", "'CIN_ReferralDate' is of type string", "must be date")
+    with open_extract(typed) as records:  # text is read as dates, day first
+        assert [r["referral_date"] for r in rows(records, "referrals")] == [D(2014, 5, 1)]
+    write(
+        typed / "cin_2014.parquet",
+        full([{"child": "a", "ref": 20140501}], CIN_LA=LA),
+        {**CIN, "CIN_ReferralDate": pa.int64()},
+    )
+    refused(typed, "cin_2014.parquet", "'CIN_ReferralDate' is of type int64", "must be date")
 
     for name, content in {"cut": b"", "text": b"la,child\n"}.items():
         bad = extract(tmp_path / name, ONE)
@@ -950,11 +958,11 @@ def test_only_the_authorities_asked_for_are_read(opened: Any, study: Study) -> N
 
 def test_a_file_that_is_not_the_manifest_s_is_noted(tmp_path: Path) -> None:
     folder = extract(tmp_path / "x", ONE)
-    with npd.open_extract(folder) as records:
+    with open_extract(folder) as records:
         hashes = dict(records.manifest["files"])
     told = {"schema": "npd", "files": {**hashes, "cin_2014.parquet": "0" * 64}}
     (folder / "manifest.json").write_text(json.dumps(told))
-    with npd.open_extract(folder) as records:
+    with open_extract(folder) as records:
         noted = [p for p in records.problems if p.table == "manifest"]
         assert [p.message for p in noted] == [
             "cin_2014.parquet is not the file the manifest describes"

@@ -193,7 +193,7 @@ def test_a_closure_names_what_a_result_rests_on_and_no_more():
 
     extract = rooms("records.synthetic")
     assert {"study", "records", "errors"} <= extract
-    cells = rooms("records.npd", "outcomes", "cells")
+    cells = rooms("records.extract", "outcomes", "cells")
     assert {"outcomes", "cells", "study"} <= cells
     assert not {"estimation", "chapters", "results", "steps", "pipeline"} & (extract | cells)
     assert {"estimation", "results"} <= rooms("chapters")
@@ -209,7 +209,7 @@ def test_a_change_in_one_module_changes_the_hashes_that_rest_on_it(tmp_path):
     script = (
         "from sos_analysis.sources import code_hash; import json;"
         "print(json.dumps([code_hash('records.synthetic'),"
-        " code_hash('records.npd', 'outcomes', 'cells'), code_hash('chapters')]))"
+        " code_hash('records.extract', 'outcomes', 'cells'), code_hash('chapters')]))"
     )
     copy = tmp_path / "sos_analysis"
     for path in sources.PACKAGE.rglob("*.py"):

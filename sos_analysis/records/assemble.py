@@ -23,7 +23,7 @@ in every engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,8 @@ class Returns:
         `end_reason`, `stated_start` (of the period, if the source states it), `birth_month`,
         `sex`, `ethnicity`, `uasc`.
 
+    people : `dob`, `sex`, `ethnicity`, `uasc`, as a return states them of a child itself.
+
     Any table may carry the boolean columns of `FAULTS`; those true are counted.
     """
 
@@ -72,12 +74,16 @@ class Returns:
     section47: ibis.Table
     disabilities: ibis.Table
     care: ibis.Table
+    people: ibis.Table
 
 
 def assemble(
     returns: Returns,
     keep: Callable[[ibis.Table], ibis.Table],
     drop: Callable[[ibis.Table], None],
+    *,
+    files: Sequence[str] = (),
+    unit: Mapping[int, str] | None = None,
 ) -> tuple[dict[str, ibis.Table], list[Problem]]:
     """Put copies together and count what was wrong.
 
@@ -85,6 +91,7 @@ def assemble(
     ----------
     returns : materialised rows.
     keep, drop : materialise a table in the engine; drop it.
+    files, unit : names of files by number and what is counted in them, where rows carry a place.
 
     Returns
     -------
@@ -92,13 +99,14 @@ def assemble(
     """
     problems = [
         problem
-        for name in ("cin", "assessments", "section47", "disabilities", "care")
-        for problem in count_faults(name, getattr(returns, name))
+        for name in ("cin", "assessments", "section47", "disabilities", "care", "people")
+        for problem in count_faults(name, getattr(returns, name), files, unit)
     ]
     cin, s47, care = (_known(t) for t in (returns.cin, returns.section47, returns.care))
+    people = _known(returns.people)
     tables: dict[str, ibis.Table] = {}
-    votes = keep(_dob_votes(cin, care))
-    tables["children"] = keep(_children(cin, care, _known(returns.disabilities), votes))
+    votes = keep(_dob_votes(cin, care, people))
+    tables["children"] = keep(_children(cin, care, _known(returns.disabilities), people, votes))
     problems += several_dobs(votes)
     drop(votes)
     tables["referrals"] = keep(_referrals(cin, s47))
@@ -115,7 +123,7 @@ def assemble(
 
 
 def _known(table: ibis.Table) -> ibis.Table:
-    return table.filter(table.child_id.notnull())
+    return table.filter(table.la.notnull(), table.child_id.notnull())
 
 
 def _ymd(day: Any) -> Any:
@@ -142,7 +150,7 @@ def _last_stated(year: Any, day: Any) -> Any:
 
 
 # --- tables ---------------------------------------------------------------------------------------
-def _dob_votes(cin: ibis.Table, care: ibis.Table) -> ibis.Table:
+def _dob_votes(cin: ibis.Table, care: ibis.Table, people: ibis.Table) -> ibis.Table:
     """How often each date of birth is stated for a child, and how well (3 best)."""
     import ibis
 
@@ -152,13 +160,20 @@ def _dob_votes(cin: ibis.Table, care: ibis.Table) -> ibis.Table:
         rank=ibis.cases((cin.dob.notnull(), 3), (cin.expected_dob.notnull(), 2), else_=1).cast(
             "int64"
         ),
-    ).union(care.select(*KEY, day=care.birth_month, rank=ibis.literal(1, "int64")))
+    ).union(
+        care.select(*KEY, day=care.birth_month, rank=ibis.literal(1, "int64")),
+        people.select(*KEY, day=people.dob, rank=ibis.literal(3, "int64")),
+    )
     seen = seen.filter(seen.day.notnull())
     return seen.group_by(*KEY, "day", "rank").agg(n=seen.count())
 
 
 def _children(
-    cin: ibis.Table, care: ibis.Table, disabilities: ibis.Table, votes: ibis.Table
+    cin: ibis.Table,
+    care: ibis.Table,
+    disabilities: ibis.Table,
+    stated: ibis.Table,
+    votes: ibis.Table,
 ) -> ibis.Table:
     import ibis
 
@@ -170,7 +185,12 @@ def _children(
     nothing = {name: ibis.null("boolean") for name in ("disabled", "low_income")}
     people = (
         cin.select(*KEY, *told)
-        .union(care.select(*KEY, "sex", "ethnicity", "uasc", **nothing).select(*KEY, *told))
+        .union(
+            *(
+                rows.select(*KEY, "sex", "ethnicity", "uasc", **nothing).select(*KEY, *told)
+                for rows in (care, stated)
+            )
+        )
         .union(
             disabilities.select(
                 *KEY,

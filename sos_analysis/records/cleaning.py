@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from sos_analysis.records.returns.ssda903_layout import CODES as CARE_CODES
 from sos_analysis.records.tables import CLOSURE_REASONS, NEEDS
 
 if TYPE_CHECKING:
     import ibis
     import ibis.expr.types as ir
 
+LONGEST_MASK = 20
 YES = ("1", "1.0", "true", "t", "yes", "y")
 NO = ("0", "0.0", "false", "f", "no", "n")
 
@@ -90,13 +92,40 @@ def closure_reason(column: ir.Value) -> Any:
 
 
 def sex(column: ir.Value) -> Any:
-    """'male', 'female', 'unknown' (not recorded, unborn, indeterminate); empty for other codes."""
-    return text(column).cases(("1", "male"), ("2", "female"), ("0", "unknown"), ("9", "unknown"))
+    """'male', 'female', 'unknown' (not recorded, unborn, indeterminate); empty for other codes.
+
+    Codes are 1, 2, 0, 9 until the returns of 2024, and M, F, U from 2025 on.
+    """
+    return code(column).cases(
+        *(("1", "male"), ("2", "female"), ("0", "unknown"), ("9", "unknown")),
+        *(("M", "male"), ("F", "female"), ("U", "unknown")),
+    )
+
+
+def known(field: str) -> Callable[[Any], Any]:
+    """Reads codes of a field of the SSDA903 return: in capitals; others stay as they are.
+
+    A code outside the list is kept: it belongs to none of the groups the definitions name, and
+    an older list may have had it. `with_codes` counts it.
+    """
+    allowed = CARE_CODES[field]
+
+    def read(column: ir.Value) -> Any:
+        return code(column)
+
+    read.allowed = allowed  # type: ignore[attr-defined]
+    return read
 
 
 def ethnicity(column: ir.Value) -> Any:
     """One of seven groups; empty where not stated or not a code of the list."""
     return code(column).cases(*ETHNIC_GROUPS.items())
+
+
+def masked(column: ir.Value) -> Any:
+    """The shape of a text, as `files.staging.mask` gives it."""
+    shape = column.re_replace("[a-z]", "a").re_replace("[A-Z]", "A").re_replace("[0-9]", "9")
+    return shape.re_replace(r"[^aA9 ./:-]", "?").substr(0, LONGEST_MASK)
 
 
 def with_codes(rows: ibis.Table, **readers: Callable[[Any], Any]) -> ibis.Table:
@@ -112,15 +141,25 @@ def with_codes(rows: ibis.Table, **readers: Callable[[Any], Any]) -> ibis.Table:
     Returns
     -------
     `rows` with the columns read, and booleans `fault_<column>` (stated, but nothing read from it)
-    and `repaired_<column>` (read otherwise than it stood).
+    and `repaired_<column>` (read otherwise than it stood). Where rows carry their place, also
+    `masked_<column>`: the shape of what could not be read or was repaired.
     """
+    import ibis
+
     for name, read in readers.items():
+        located = "row_" in rows.columns
         seen = rows.select(stated_=rows[name].cast("string")).distinct()
         seen = seen.mutate(read_=read(seen.stated_))
+        allowed = getattr(read, "allowed", None)
+        odd = seen.read_.isnull() if allowed is None else seen.read_.notin(allowed)
         seen = seen.mutate(
-            fault_=text(seen.stated_).notnull() & seen.read_.isnull(),
+            fault_=(text(seen.stated_).notnull() & odd).fill_null(False),
             repaired_=(seen.stated_ != seen.read_).fill_null(False),
         )
+        if located:
+            seen = seen.mutate(
+                masked_=ibis.cases((seen.fault_ | seen.repaired_, masked(seen.stated_)))
+            )
         others = [column for column in rows.columns if column != name]
         rows = rows.left_join(seen, rows[name].cast("string") == seen.stated_)
         rows = rows.select(
@@ -129,6 +168,7 @@ def with_codes(rows: ibis.Table, **readers: Callable[[Any], Any]) -> ibis.Table:
                 name: rows.read_,
                 f"fault_{name}": rows.fault_.fill_null(False),
                 f"repaired_{name}": rows.repaired_.fill_null(False),
+                **({f"masked_{name}": rows.masked_} if located else {}),
             },
         )
     return rows

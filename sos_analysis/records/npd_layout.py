@@ -26,7 +26,13 @@ class Field:
 
 @dataclass(frozen=True)
 class Family:
-    """Files of one kind: the stem of their names, one a year or one in all, their columns."""
+    """Files of one kind: the stem of their names, one a year or one in all, their columns.
+
+    Attributes
+    ----------
+    pattern : names of files (without ending, small letters) that are of this kind.
+    prefix : columns may carry it before their names.
+    """
 
     stem: str
     yearly: bool
@@ -34,6 +40,13 @@ class Family:
     fields: Mapping[str, Field]
     many: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     checked: tuple[str, ...] = ()  # flags whose unreadable values are counted
+    others: tuple[str, ...] = ()  # names of files besides the stem
+    prefix: str = ""
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        names = "|".join(re.escape(n) for n in (self.stem, *self.others))
+        return re.compile(rf"(?:{names})(?:[-_ ]?\d{{4}}(?:[-_]?\d{{2,4}})?)?")
 
 
 def _may(name: str, sort: Sort) -> Field:
@@ -76,7 +89,7 @@ CIN = Family(
         "plan_previous": _may("CIN_NumberOfPreviousCPP", "whole"),
     },
     many={"in_need": _MARKS, "low_income": _LOW_INCOME},
-    checked=("nfa",),
+    checked=("nfa", "plan_previous"),
 )
 ASSESSMENTS = Family(
     "assessments",
@@ -125,13 +138,29 @@ CARE = Family(
         "episode_end": _must("date_episode_ceased", "date"),
         "legal_status": _must("legal_status", "text"),
         "placement": _must("placement", "text"),
-        "need": _may("cin", "text"),
+        "need": Field(("cin", "cat_need"), "text", "may"),
         "end_reason": _must("reason_episode_ceased", "text"),
         "ethnicity": _may("ethnic_or", "text"),
         "sex": _may("SEX", "text"),
         "birth_year": _may("dob_Year", "whole"),
         "birth_month": _may("dob_Month", "whole"),
         "uasc": _may("uasc_status", "flag"),
+    },
+    others=("episode_final_cla", "episodes_final_cla", "cla"),
+    prefix="cla_",
+)
+#: People as another return states them, apart from referrals and episodes.
+PEOPLE = Family(
+    "people",
+    False,
+    "may",
+    {
+        "la": _must("la", "key"),
+        "child_id": _must("child_id", "key"),
+        "dob": _may("dob", "date"),
+        "sex": _may("sex", "text"),
+        "ethnicity": _may("ethnicity", "text"),
+        "uasc": _may("uasc", "flag"),
     },
 )
 FAMILIES = (CIN, ASSESSMENTS, SECTION47, DISABILITIES, CARE)

@@ -6,7 +6,7 @@ from the readers (`FAULTS`); what only shows when copies are put together is cou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,12 @@ FAULTS: Mapping[str, Fault] = {
     "repaired_closure_reason": Fault(
         "info", "closure_reason", "was padded or misspelt", "repaired"
     ),
-    "fault_sex": Fault("warning", "sex", "is outside the codes 0, 1, 2, 9", "taken as unknown"),
+    "fault_plan_previous": Fault(
+        "warning", "n_previous", "is no whole number", "taken as not stated"
+    ),
+    "fault_sex": Fault(
+        "warning", "sex", "is outside the codes 0, 1, 2, 9 (from 2025 M, F, U)", "taken as unknown"
+    ),
     "fault_ethnicity": Fault("warning", "ethnicity", "is no ethnicity code", "taken as not stated"),
     "fault_year": Fault(
         "warning",
@@ -47,30 +52,73 @@ FAULTS: Mapping[str, Fault] = {
         "differs from the year of the file",
         "the file's year was used; check that the file is the right one",
     ),
+    **{
+        f"fault_{name}": Fault(
+            "warning", name, f"is no {what} of the list", "kept as stated; it belongs to no group"
+        )
+        for name, what in {
+            "rne": "reason for a new episode",
+            "legal_status": "legal status",
+            "placement": "placement",
+            "end_reason": "reason for ceasing",
+        }.items()
+    },
+    **{
+        f"repaired_{name}": Fault("info", name, "was padded or in small letters", "repaired")
+        for name in ("rne", "legal_status", "placement", "end_reason")
+    },
 }
 
 
-def count_faults(name: str, table: ibis.Table) -> list[Problem]:
+def count_faults(
+    name: str, table: ibis.Table, files: Sequence[str] = (), unit: Mapping[int, str] | None = None
+) -> list[Problem]:
+    """Count what is marked in a table of rows.
+
+    Parameters
+    ----------
+    files : names of files by their number, where rows carry their place.
+    unit : number of a file -> what its places count ('row' where it is not there).
+    """
     counts: dict[str, Any] = {c: table[c].sum() for c in table.columns if c in FAULTS}
-    counts["child_id"] = table.child_id.isnull().sum()
+    counts |= {key: table[key].isnull().sum() for key in KEY}
     found = tally(table, counts)
-    problems = [
-        Problem(
-            told.severity,
-            name,
-            told.field,
-            told.message,
-            found[fault],
-            told.remedy,
-        )
-        for fault, told in FAULTS.items()
-        if found.get(fault)
-    ]
-    if found["child_id"]:
+    problems = []
+    for fault, told in FAULTS.items():
+        if not found.get(fault):
+            continue
+        first = _first(table, fault, files, unit or {})
         problems.append(
-            Problem("error", name, "child_id", "is empty", found["child_id"], "rows left out")
+            Problem(
+                told.severity, name, told.field, told.message, found[fault], told.remedy, *first
+            )
         )
+    for key, message in (("child_id", "is empty"), ("la", "is empty or no code of an authority")):
+        if found[key]:
+            problems.append(Problem("error", name, key, message, found[key], "rows left out"))
     return problems
+
+
+def _first(
+    table: ibis.Table, fault: str, files: Sequence[str], unit: Mapping[int, str]
+) -> tuple[str, str, str]:
+    """File, place and shape of the first row that is marked; empty where rows carry no place."""
+    import ibis
+
+    if "row_" not in table.columns:
+        return "", "", ""
+    column = fault.partition("_")[2]
+    shape = f"masked_{column}"
+    rows = table.filter(table[fault]).order_by("file_", "row_").limit(1)
+    held = rows.select(
+        "file_",
+        "row_",
+        shape=rows[shape] if shape in rows.columns else ibis.null("string"),
+    )
+    row = held.to_pyarrow().to_pylist()[0]
+    file = files[row["file_"]] if row["file_"] is not None and files else ""
+    place = "" if row["row_"] is None else f"{unit.get(row['file_'], 'row')} {row['row_']}"
+    return file, place, row["shape"] or ""
 
 
 def several_dobs(votes: ibis.Table) -> list[Problem]:

@@ -45,6 +45,9 @@ class Problem:
     message : what was found.
     count : rows (or children, where the message says so).
     remedy : what was done, and what the reader may do.
+    file, place : the first of them, where the source was looked at closely: its file, and the row
+        or child it stands in (numbers as counted in the file).
+    sample : the shape of what stood there (letters a and A, figures 9), never the value.
     """
 
     severity: Severity
@@ -53,6 +56,9 @@ class Problem:
     message: str
     count: int
     remedy: str
+    file: str = ""
+    place: str = ""
+    sample: str = ""
 
 
 @dataclass(frozen=True)

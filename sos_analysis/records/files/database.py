@@ -1,0 +1,83 @@
+"""Tables of a database that Ibis reaches: a DuckDB or SQLite file, or an address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sos_analysis.errors import RecordsError
+
+DUCKDB = (".duckdb", ".ddb")
+SQLITE = (".sqlite", ".sqlite3", ".db3")
+SUFFIXES = (*DUCKDB, *SQLITE, ".db")
+_BATCH = 100_000
+
+
+class Database:
+    """A connection that only reads.
+
+    Parameters
+    ----------
+    address : path of a file, or the address of an Ibis backend (`postgres://...`).
+
+    Raises
+    ------
+    RecordsError : it cannot be reached. The message holds no password.
+    """
+
+    def __init__(self, address: str) -> None:
+        import ibis
+
+        self.shown = re.sub(r"//[^/@]*@", "//…@", address)
+        try:
+            if "://" in address:
+                self._con: Any = ibis.connect(address)
+            elif _is_sqlite(Path(address)):
+                self._con = ibis.sqlite.connect(address)
+                self._con.raw_sql("PRAGMA query_only = ON").close()
+            else:
+                self._con = ibis.duckdb.connect(address, read_only=True)
+            self.tables: tuple[str, ...] = tuple(sorted(self._con.list_tables()))
+        except Exception as error:
+            raise RecordsError(
+                f"{self.shown}: cannot be read as a database ({type(error).__name__}). Check that "
+                "it is a DuckDB or SQLite file or an address Ibis knows, that its package is "
+                "installed, and that no other program holds it."
+            ) from error
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        """Names of a table's columns."""
+        return tuple(self._con.table(table).columns)
+
+    def chunks(self, table: str, wanted: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
+        """Rows of a table as text, in chunks.
+
+        Raises
+        ------
+        RecordsError : a row cannot be read.
+        """
+        rows = self._con.table(table)
+        rows = rows.select(**{name: rows[name].cast("string") for name in wanted})
+        try:
+            for batch in rows.to_pyarrow_batches(chunk_size=_BATCH):
+                yield {name: batch.column(name) for name in wanted}
+        except Exception as error:
+            raise RecordsError(
+                f"{self.shown}: table {table!r} cannot be read to its end "
+                f"({type(error).__name__}). Check the table, or export it as Parquet."
+            ) from error
+
+    def close(self) -> None:
+        self._con.disconnect()
+
+
+def _is_sqlite(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError as error:
+        raise RecordsError(f"{path}: cannot be opened ({error.strerror}).") from error
