@@ -62,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         made.add_argument("--seed", type=int, help="seed of the synthetic extract")
 
+    def memory(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--memory-limit",
+            default="",
+            metavar="SIZE",
+            help="of the embedded engine, such as 2GB; beyond it, it uses the disk (default: 4GB)",
+        )
+
     build = verb("build", "build the report; only what has changed is run")
     study(build)
     size(build)
@@ -95,6 +103,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="make the book of a release, without any record",
     )
+    memory(build)
+    build.add_argument(
+        "--engine",
+        default="",
+        metavar="ADDRESS",
+        help="engine for the records: duckdb (default), spark-local, spark://HOST:PORT, or the "
+        "address of another Ibis backend",
+    )
 
     synthesise = verb("synthesise", "make the synthetic extract")
     study(synthesise)
@@ -102,6 +118,31 @@ def _parser() -> argparse.ArgumentParser:
     synthesise.add_argument(
         "--out", default="", metavar="FOLDER", help="default: data/extract/<study>"
     )
+
+    synthesise.add_argument(
+        "--as",
+        dest="kind",
+        default="",
+        choices=("", "cin-census", "ssda903", "npd"),
+        metavar="KIND",
+        help="one made-up authority as returns: cin-census, ssda903 or npd",
+    )
+    synthesise.add_argument("--la", default="004", metavar="CODE", help="with --as (default: 004)")
+    synthesise.add_argument(
+        "--year",
+        type=int,
+        action="append",
+        default=[],
+        metavar="YEAR",
+        help="with --as: year of return by its end; may be given more than once (default: all)",
+    )
+
+    profile = verb("local-profile", "one authority's outcomes over time, as a page")
+    profile.add_argument("path", metavar="PATH", help="folder of the authority's records")
+    profile.add_argument("--out", required=True, metavar="FILE", help="HTML file to write")
+    study(profile)
+    memory(profile)
+    profile.add_argument("--la", default="", metavar="CODE", help="needed where there are several")
 
     check = verb(
         "check-extract",
@@ -165,11 +206,22 @@ def _verbosity(arguments: argparse.Namespace) -> Verbosity:
     return "verbose" if arguments.verbose else "normal"
 
 
+def _choose_engine(arguments: argparse.Namespace) -> None:
+    """Engine and memory of every step of the build, which run in processes of their own."""
+    from sos_analysis.records.engine import ENGINE, MEMORY, checked_limit
+
+    if getattr(arguments, "engine", ""):
+        os.environ[ENGINE] = arguments.engine
+    if arguments.memory_limit:
+        os.environ[MEMORY] = checked_limit(arguments.memory_limit)
+
+
 def _build(arguments: argparse.Namespace) -> int:
     from sos_analysis.pipeline import Options, build
 
     if arguments.from_release and (arguments.extract or arguments.public_data):
         raise SosError("--from-release reads no records: leave out --extract and --public-data")
+    _choose_engine(arguments)
     return build(
         Options(
             study=arguments.study,
@@ -185,7 +237,39 @@ def _build(arguments: argparse.Namespace) -> int:
     )
 
 
+def _local_profile(arguments: argparse.Namespace) -> int:
+    from sos_analysis.local.profile import local_profile
+    from sos_analysis.study import load_study
+
+    _choose_engine(arguments)
+    path = local_profile(
+        Path(arguments.path), Path(arguments.out), load_study(arguments.study), la=arguments.la
+    )
+    if not arguments.quiet:
+        print(f"local profile: {path}")
+    return 0
+
+
 def _synthesise(arguments: argparse.Namespace) -> int:
+    if arguments.kind:
+        from sos_analysis.records.writing import write_returns
+        from sos_analysis.study import load_study
+        from sos_analysis.workspace import DATA
+
+        folder = DATA / "returns" / f"{arguments.kind}_{arguments.la}"
+        written = write_returns(
+            load_study(arguments.study),
+            arguments.kind,
+            Path(arguments.out) if arguments.out else folder,
+            la=arguments.la,
+            years=arguments.year,
+            scale=arguments.scale,
+            seed=arguments.seed,
+            progress=print if _verbosity(arguments) == "verbose" else None,
+        )
+        if not arguments.quiet:
+            print(f"made-up returns: {len(written)} files in {arguments.out or folder}")
+        return 0
     from sos_analysis.pipeline import synthesise
 
     return synthesise(
@@ -308,6 +392,7 @@ def _pdf(arguments: argparse.Namespace) -> int:
 _VERBS = {
     "build": _build,
     "synthesise": _synthesise,
+    "local-profile": _local_profile,
     "check-extract": _check_extract,
     "validate": _validate,
     "fetch-public": _fetch_public,

@@ -7,6 +7,8 @@ which every backend has, and all of them are dropped before the engine is left.
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,22 +20,61 @@ if TYPE_CHECKING:
     import ibis
 
 
+#: Environment variables that choose the engine and its memory where nothing is said: the steps of
+#: the build run in processes of their own.
+ENGINE, MEMORY = "SOS_ENGINE", "SOS_MEMORY_LIMIT"
+#: Spark on this machine alone, for tests; a cluster goes by its own address, `spark://host:port`.
+LOCAL_SPARK = "spark-local"
+
+
+def checked_limit(text: str) -> str:
+    """The limit as given; RecordsError if it is no size."""
+    if not re.fullmatch(r"\d+(\.\d+)? ?([KMGT]i?B)", text, re.IGNORECASE):
+        raise RecordsError(
+            f"memory limit {text!r} is no size; write a number and a unit, such as 512MB or 4GB."
+        )
+    return text
+
+
+def _spark(address: str) -> Any:
+    """A Spark session behind Ibis, set so that results are those of the embedded engine."""
+    import ibis
+    from pyspark.sql import SparkSession
+
+    session = (
+        SparkSession.builder.appName("sos_analysis")
+        .master("local[*]" if address == LOCAL_SPARK else address)
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        # What is no number or no date is empty, as it is in the embedded engine.
+        .config("spark.sql.ansi.enabled", "false")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .config("spark.sql.shuffle.partitions", "8")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    return ibis.pyspark.connect(session)
+
+
 class Engine:
     """A connection, the tables materialised in it, and its scratch folder.
 
     Parameters
     ----------
-    address : 'duckdb', or the address of another Ibis backend.
-    memory_limit : of the embedded engine, such as '4GB'.
+    address : 'duckdb', 'spark-local', 'spark://host:port', or the address of another Ibis
+        backend; by default what `SOS_ENGINE` says, else 'duckdb'.
+    memory_limit : of the embedded engine, such as '4GB'; by default `SOS_MEMORY_LIMIT`, else 4GB.
 
     Raises
     ------
     RecordsError : the backend cannot be reached.
     """
 
-    def __init__(self, address: str = "duckdb", memory_limit: str = "4GB") -> None:
+    def __init__(self, address: str = "", memory_limit: str = "") -> None:
         import ibis
 
+        address = address or os.environ.get(ENGINE, "") or "duckdb"
+        memory_limit = checked_limit(memory_limit or os.environ.get(MEMORY, "") or "4GB")
         self._held: list[Any] = []
         self._scratch: Path | None = None
         try:
@@ -44,6 +85,8 @@ class Engine:
                     temp_directory=str(self._scratch),
                     preserve_insertion_order="false",
                 )
+            elif address == LOCAL_SPARK or address.startswith("spark://"):
+                self.con = _spark(address)
             else:
                 self.con = ibis.connect(address)
         except Exception as error:

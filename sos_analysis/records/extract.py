@@ -64,8 +64,8 @@ def open_extract(
     path: Path | str,
     *,
     authorities: Sequence[str] | None = None,
-    memory_limit: str = "4GB",
-    engine: str = "duckdb",
+    memory_limit: str = "",
+    engine: str = "",
     authority: str | None = None,
     look: Callable[[Reading], None] | None = None,
 ) -> Records:

@@ -2,7 +2,9 @@
 
 What is in a return: episodes of care open at some time in the year, as known at its end. The rules
 among its parts are those the sector's validators check (domain rule: csc-validator-be-903). No
-postcode and no provider number is made up, because each could be a real one.
+provider number is made up, because each could be a real one: the code for an unknown one stands in
+its place. The validators look postcodes up in a list of real ones, so all homes and placements have
+those of two public buildings, where nobody lives.
 """
 
 from __future__ import annotations
@@ -31,12 +33,20 @@ from sos_analysis.records.writing.history import History, anniversary_day, as_da
 FILES = ("Header", "Episodes", "UASC", "OC2")
 Rows = dict[str, list[dict[str, str]]]
 
-# Codes as they are after a change of list; an episode still open at the change has the new code
-# in all its returns, so that copies of it agree.
+# Codes as they are after a change of list. A period of care still open at the change has the new
+# codes in all its returns, so that copies of an episode agree.
 _NEW_PLACES = {"Q1": "U3", "Q2": "U6", "F1": "U3", "F4": "U3"}
 _NEW_REASONS = {"E43": "E45", "E44": "E47", "E4": "E4A"}
 # Who provides a kind of placement (ours): parents, the authority, private, other public.
 _PROVIDERS = {"P1": "PR0", "K2": "PR4", "K1": "PR4", "H5": "PR4", "R1": "PR4", "R5": "PR3"}
+#: Postcodes of the Department for Education and of the House of Commons: nobody's home.
+HOME, AWAY = "SW1P 3BT", "SW1A 0AA"
+UNKNOWN_PROVIDER = "XXXXXXX"
+_REGISTERED = ("A", "U", "K1", "K2", "R3", "S1", "Q")  # what placements with such a number begin with
+_TEENAGE = 14  # years from which semi-independent living is allowed
+# Special guardianship of a former foster carer, where the last placement was no foster home.
+_FROM_FOSTER = {"E45": "E47", "E46": "E48"}
+_SAME_CARER = {"P": "T", "B": "U"}  # adopted by foster carers: the carer does not change
 _MOVES = ("P", "T", "B", "U")
 
 
@@ -58,18 +68,18 @@ def return_rows(history: History, year: int) -> Rows:
         if LEGAL[int(care.legal[i])] in layout.SHORT_BREAKS:
             continue  # short breaks are no care order; the return has them apart
         child = int(cases.child[care.case[i]])
-        rows["Episodes"].append(_episode(history, int(i), ids[child], ends))
+        born = int(children.born[child])
+        rows["Episodes"].append(_episode(history, int(i), ids[child], born, ends))
         if child in seen:
             continue
         seen.add(child)
-        born = int(children.born[child])
         header = {
             "CHILD": ids[child],
             "SEX": "1" if children.male[child] else "2",
             "DOB": _day(born),
             "ETHNIC": tables.ethnicities[int(children.ethnicity[child])],
             "UPN": "UN1" if ends - born < 5 * 366 else "UN5",
-            "MOTHER": "0" if not children.male[child] and ends - born > 12 * 365 else "",
+            "MOTHER": "" if children.male[child] else "0",
             "MC_DOB": "",
         }
         rows["Header"].append(header)
@@ -87,33 +97,45 @@ def _day(day: Any) -> str:
     return as_date(day).strftime(layout.DATE_FORMAT)
 
 
-def _episode(history: History, i: int, child: str, ends: int) -> dict[str, str]:
+def _episode(history: History, i: int, child: str, born: int, ends: int) -> dict[str, str]:
     care, facts = history.tables.care, history.tables.facts
     case = int(care.case[i])
-    place, reason = PLACEMENTS[int(care.placement[i])], ""
-    if care.end[i] >= PLACEMENT_CHANGE:
+    legal, begins, reason = LEGAL[int(care.legal[i])], STARTS[int(care.begins[i])], ""
+    place = PLACEMENTS[int(care.placement[i])]
+    if care.period_end[i] >= PLACEMENT_CHANGE:
         place = _NEW_PLACES.get(place, place)
+    if place == "H5" and care.start[i] < anniversary_day(born, _TEENAGE):
+        place = "K2"
+    if place == "P1" and legal == "V2":
+        place = "U6"  # nobody is accommodated with their own parents
+    if place in ("A3", "A5"):
+        begins = _SAME_CARER.get(begins, begins)
     if care.end[i] <= ends:
         reason = REASONS[int(care.reason[i])]
         if care.end[i] >= GUARDIANSHIP_CHANGE:
             reason = _NEW_REASONS.get(reason, reason)
+        if reason == "E17" and care.end[i] < anniversary_day(born, 18):
+            reason = "E5"
+        if reason in _FROM_FOSTER and place[0] not in "UQ":
+            reason = _FROM_FOSTER[reason]
     follows = i + 1 < len(care.case) and care.case[i + 1] == case
     moved = reason == layout.CONTINUES and follows and STARTS[int(care.begins[i + 1])] in _MOVES
     need = int(facts.need[case])
     return {
         "CHILD": child,
         "DECOM": _day(care.start[i]),
-        "RNE": STARTS[int(care.begins[i])],
-        "LS": LEGAL[int(care.legal[i])],
+        "RNE": begins,
+        "LS": legal,
         "CIN": "N1" if need < 0 or need in NOT_FOR_CARE else NEEDS[need],
         "PLACE": place,
-        "PLACE_PROVIDER": _PROVIDERS.get(place, "PR1"),
+        "PLACE_PROVIDER": _PROVIDERS.get(place, "PR1" if place[0] in "UQA" else "PR4"),
         "DEC": _day(care.end[i]) if reason else "",
         "REC": reason,
         "REASON_PLACE_CHANGE": "CARPL" if moved else "",
-        "HOME_POST": "",
-        "PL_POST": "",
-        "URN": "",
+        # Of a child who came alone there is no home to measure a distance from.
+        "HOME_POST": "" if history.tables.children.asylum[history.tables.cases.child[case]] else HOME,
+        "PL_POST": HOME if place == "P1" else AWAY,
+        "URN": UNKNOWN_PROVIDER if place.startswith(_REGISTERED) else "",
     }
 
 
