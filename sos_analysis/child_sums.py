@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sos_analysis.cells import DONUT, POST, calendar, clock_of, place_events, placement, select
+from sos_analysis.cells import DONUT, calendar, clock_of, place_events, placement, select
 
 if TYPE_CHECKING:
     import ibis
@@ -79,8 +79,9 @@ def child_sums(events: ibis.Table, study: Study, outcome: str) -> ChildSums:
         )
         children = held.select(*child).distinct().count().to_pyarrow().as_py()
         one, two = (t.to_pyarrow().to_pandas() for t in (single, pairs))
-    ids = {i: g for i, g in enumerate(groups)}
-    one["treated"] = [int(ids[g].pilot == la) for g, la in zip(one["group"], one["la"], strict=True)]
+    pilots = np.array([g.pilot for g in groups])[one["group"].to_numpy()]
+    one["treated"] = (pilots == one["la"].to_numpy()).astype(int)
+    # Years since embedding are 0 and more, years before it negative: time tells the phase.
     one["post"] = (one["time"] >= 0).astype(int)
     return ChildSums(
         single=one.sort_values(["group", "la", "m", "time"], ignore_index=True),
@@ -98,8 +99,6 @@ def _map(study: Study, outcome: str, intervals: pd.DataFrame) -> pd.DataFrame:
     for i, group in enumerate(study.groups(outcome)):
         phase, time = placement(intervals, group, clock_of(study.outcome(outcome))).of(first, last)
         inside = phase != DONUT
-        # Years since embedding are 0 and more, years before it negative: time tells the phase.
-        assert ((time[inside] >= 0) == (phase[inside] == POST)).all()
         for la in (group.pilot, *group.comparators):
             parts.append(
                 pd.DataFrame(

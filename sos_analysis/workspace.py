@@ -18,9 +18,11 @@ from sos_analysis.sources import ROOT, code_hash, digest, file_hash
 from sos_analysis.study import DEFINITIONS, OUTCOMES, Study
 
 if TYPE_CHECKING:
+    import ibis
     import pandas as pd
 
     from sos_analysis.cells import Cells
+    from sos_analysis.child_sums import ChildSums
     from sos_analysis.records.tables import Records
 
 DATA = ROOT / "data"
@@ -36,6 +38,9 @@ REST = "rest"
 _AS_REST: Mapping[str, Any] = {"authorities": REST}
 #: Modules whose code decides what is in a cell.
 CELL_MODULES = ("records.extract", "outcomes", "cells")
+#: Outcomes with sums for child fixed effects: those the original used such a model for.
+CHILD_OUTCOMES = ("duration",)
+CHILD_MODULES = (*CELL_MODULES, "child_sums")
 #: The same for counts of returns.
 RETURN_MODULES = ("records.extract", "records.completeness")
 
@@ -227,10 +232,65 @@ def _compute(
                 rest=rest,
             )
             cells.save(made, path)
+            if outcome in CHILD_OUTCOMES and not rest and not options:
+                _keep_child_sums(rows, study, folder, outcome, definition)
             if outcome == "icpc" and not rest:
                 _keep_returns(records, study, folder)
     finally:
         records.close()
+
+
+def _keep_child_sums(
+    rows: ibis.Table, study: Study, folder: Path, outcome: str, definition: str
+) -> None:
+    """Sums for child fixed effects; a pair of files whose second is written last."""
+    from sos_analysis.child_sums import child_sums
+
+    path = _child_path(study, folder, outcome, definition)
+    if all(file.is_file() for file in path):
+        return
+    made = child_sums(rows, study, outcome)
+    # The number of children stands in a column, so that two tables hold all.
+    tables = made.pairs, made.single.assign(children=made.children)
+    for file, table in zip(path, tables, strict=True):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch = file.with_name(f".{file.name}.{os.getpid()}")
+        table.to_parquet(scratch, index=False)
+        os.replace(scratch, file)
+
+
+def _child_path(study: Study, folder: Path, outcome: str, definition: str) -> tuple[Path, Path]:
+    key = digest(
+        {
+            "study": study.hash,
+            "extract": extract_hash(folder),
+            "code": code_hash(*CHILD_MODULES),
+            "of": f"{outcome}-{definition}",
+        }
+    )
+    stem = CELLS / study.id / f"children-{key[:16]}"
+    return stem.with_suffix(".pairs.parquet"), stem.with_suffix(".single.parquet")
+
+
+def child_sums_for(
+    study: Study, extract: str | Path | None, outcome: str, definition: str
+) -> ChildSums:
+    """Sums for child fixed effects, from the store or from the records."""
+    import pandas as pd
+
+    from sos_analysis.child_sums import ChildSums
+    from sos_analysis.outcomes import events
+    from sos_analysis.records.npd import open_extract
+
+    folder = extract_folder(study, extract)
+    path = _child_path(study, folder, outcome, definition)
+    if not all(file.is_file() for file in path):
+        with open_extract(folder, authorities=study.sample(outcome)) as records:
+            rows = events(records, study, outcome, definition)
+            _keep_child_sums(rows, study, folder, outcome, definition)
+    pairs, single = (pd.read_parquet(file) for file in path)
+    children = int(single["children"].max()) if len(single) else 0
+    return ChildSums(single.drop(columns="children"), pairs, children)
 
 
 def _keep_returns(records: Records, study: Study, folder: Path) -> None:

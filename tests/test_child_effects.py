@@ -51,10 +51,8 @@ def test_child_effects_from_sums_equal_a_regression_on_rows(
     child = copies.groupby(["group", "la", "child_id"])
     assert child.ngroups == sums.children > 10
     assert grams.n.sum() == len(copies)
-    x = pd.concat(
-        [copies[["x"]], pd.get_dummies(copies["group"].astype(str) + "|" + copies["time"].astype(str))],
-        axis=1,
-    ).astype(float)  # fmt: skip
+    place = copies["group"].astype(str) + "|" + copies["time"].astype(str)
+    x = pd.concat([copies[["x"]], pd.get_dummies(place)], axis=1).astype(float)
     keys = [copies[c] for c in ("group", "la", "child_id")]
     x = x - x.groupby(keys).transform("mean")
     y = copies["y"] - copies["y"].astype(float).groupby(keys).transform("mean")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sos_analysis.chapters.children import ChildFit, within_children
 from sos_analysis.chapters.curve import outcome_curve
 from sos_analysis.chapters.fit import drawn, model_covariates
 from sos_analysis.chapters.missing import MissingFit, imputed
@@ -69,6 +70,7 @@ class RobustFit:
     placebos: tuple[Small, ...]
     staggered: Staggered | None
     missing: MissingFit | None
+    children: ChildFit | None
     curve: Curve
 
 
@@ -107,6 +109,7 @@ def robust_fit(
         placebos=tuple(found for found in placebos if found is not None),
         staggered=tried(lambda: staggered(cells, study, outcome, covariates, seed)),
         missing=tried(lambda: imputed(study, outcome, cells, chosen, seed=seed)),
+        children=tried(lambda: within_children(study, outcome, definition, chosen)),
         curve=outcome_curve(study, outcome, chosen, universe, seed=seed),
     )
 

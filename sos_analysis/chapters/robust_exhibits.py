@@ -98,6 +98,7 @@ class RobustExhibits:
             "staggered": self._staggered(),
             "two_way": self._two_way(),
             "missing": self._missing(),
+            "children": self._children(),
         }
         return {name: table for name, table in made.items() if table is not None}
 
@@ -455,6 +456,42 @@ class RobustExhibits:
             "Missing answers: a category of their own, or five imputations",
             "Largest gap: share of cases without an answer, of the covariate with most. SE: "
             "cluster jackknife. df: Barnard and Rubin's. Due to gaps: share of the variance.",
+        )
+
+    def _children(self) -> SafeTable | None:
+        rows = [
+            {
+                "label": self.label(name),
+                "value": self.scaled(name)(found.preferred.att),
+                "se": self.scaled(name)(found.preferred.se_crv3),
+                "within": self.scaled(name)(found.children.value),
+                "within_se": self.scaled(name)(found.children.se),
+                "crv1": self.scaled(name)(found.children.se_crv1),
+                "low": self.scaled(name)(found.children.interval[0]),
+                "high": self.scaled(name)(found.children.interval[1]),
+                "dof": self._dof(name),
+            }
+            for name, found in self.fits.items()
+            if found.children is not None
+        ]
+        if not rows:
+            return None
+        return self._table(
+            rows,
+            {
+                "label": Column("Outcome"),
+                "value": Column("Main", "", 2, signed=True),
+                "se": Column("SE", "", 2),
+                "within": Column("Within children", "", 2, signed=True),
+                "within_se": Column("SE, jackknife", "", 2),
+                "crv1": Column("SE, CRV1", "", 2),
+                "low": Column("95% from", "", 2, signed=True),
+                "high": Column("95% to", "", 2, signed=True),
+            },
+            "An effect for each child",
+            "Child by group and group by period effects, every case alike. Only children with "
+            "cases in several years around embedding count, once in each group. Errors clustered "
+            "on authority; intervals by Student's t with pilots less one degrees of freedom.",
         )
 
     def curve(self, name: str) -> SafeFigure:

@@ -217,9 +217,10 @@ class _Chapter(RobustExhibits):
             "missing": (
                 "What a record does not state is a category of its own in the main analysis. Here "
                 "it is drawn five times from a model of all else, as the original did, and the "
-                "results are pooled. The original's child fixed effects for the length of "
-                "assessments are not computed: they need the rows of children, and this chapter "
-                "works on counts."
+                "results are pooled. For the length of assessments the original also used an "
+                "effect for each child. That compares a child with itself, before and after. It "
+                "asks about children who come back, which are not all children. It is run in the "
+                "engine, from sums over children, and no child leaves it."
             ),
             "analysts": (
                 "Preferred specification throughout, by the definition that leads. The curve acts "
