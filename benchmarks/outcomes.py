@@ -44,7 +44,7 @@ def rules(study: Any) -> dict[str, dict[str, Any]]:
 def ours(folder: Path, study: Any, memory: str) -> dict[str, list[Any]]:
     """Counts through this project's own rooms."""
     from sos_analysis.outcomes import events
-    from sos_analysis.records.npd import open_extract
+    from sos_analysis.records.extract import open_extract
 
     made = {}
     with open_extract(folder, memory_limit=memory) as records:

@@ -280,7 +280,7 @@ def child_sums_for(
 
     from sos_analysis.child_sums import ChildSums
     from sos_analysis.outcomes import events
-    from sos_analysis.records.npd import open_extract
+    from sos_analysis.records.extract import open_extract
 
     folder = extract_folder(study, extract)
     path = _child_path(study, folder, outcome, definition)

@@ -15,7 +15,7 @@ from sos_analysis.estimation.frames import FrameError
 from sos_analysis.estimation.grams import crv1, crv3, fit, leave_one_out
 from sos_analysis.estimation.within_unit import unit_grams
 from sos_analysis.outcomes import events
-from sos_analysis.records.npd import open_extract
+from sos_analysis.records.extract import open_extract
 from sos_analysis.study import Study
 
 

@@ -347,7 +347,7 @@ def test_the_rest_of_england_joins_every_group_as_one_and_keeps_its_place(
 ) -> None:
     from sos_analysis.estimation.permutation import arrangements
     from sos_analysis.outcomes import events
-    from sos_analysis.records.npd import open_extract
+    from sos_analysis.records.extract import open_extract
 
     cells, plain = laid
     rest = workspace.rest_cells_for(small_study, str(small_extract), "rereferral", "original")
