@@ -70,7 +70,8 @@ def provenance(claims: Sequence[Claim], title: str = "this page") -> Rendered:
     html = (
         '<div class="sos-table sos-how-list" role="region" tabindex="0" '
         f'aria-label="Where the numbers come from: {escape(title)}"><table>'
-        '<thead><tr><th scope="col">Number or words</th><th scope="col">Kind</th><th scope="col">Made by, or source</th>'
+        '<thead><tr><th scope="col">Number or words</th><th scope="col">Kind</th>'
+        '<th scope="col">Made by, or source</th>'
         '<th scope="col">Fingerprints</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
