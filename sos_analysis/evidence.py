@@ -16,6 +16,7 @@ from sos_analysis.checks import ALPHA, CheckResult
 from sos_analysis.errors import SosError
 from sos_analysis.formats import finite, spoken
 from sos_analysis.rules import (
+    BETTER_DESIGN,
     CANNOT_TELL,
     CERTAINTIES,
     CHANGE,
@@ -179,6 +180,7 @@ def certainty(
     if clean:
         level += 1
         reasons.append(RAISED)
+        change.append(BETTER_DESIGN[origin])
     elif not change:
         change.append(WOULD_RAISE)
     if effect == CANNOT_TELL:

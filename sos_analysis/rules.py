@@ -48,6 +48,12 @@ START: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+#: What would raise a result of this design of which every check has passed.
+BETTER_DESIGN: Mapping[str, str] = {
+    "public": "Records of single children, who can be followed and matched.",
+    "restricted": "Authorities that take up the approach in an order decided by lot.",
+}
+
 #: What a rule does to the rating.
 LOWER, HOLD_LOW, HOLD_MODERATE, NOTHING = (
     "lowers it by a step",

@@ -313,7 +313,7 @@ def test_each_failed_check_lowers_the_rating_and_says_what_would_help(rule: rule
     assert rule.if_failed in why
     assert rule.if_failed not in reasons
     assert rule.would_help in help_
-    assert change == ()
+    assert change == (rules.BETTER_DESIGN["restricted"],)
     if rule.if_missing:
         worse, why, help_ = certainty(without(rule.check), effect, "restricted")
         assert CERTAINTIES.index(worse) < CERTAINTIES.index(full)

@@ -210,7 +210,7 @@ def _first(pattern: str, new: str) -> Callable[[str], str]:
     [
         (_first(r'(<td class="sos-num"[^>]*>)(\d)', r"\g<1>7\2"), "shows '7"),
         (_first(r"(<text[^>]*>)(\d+)(</text>)", r"\g<1>9\2\3"), "shows '9"),
-        (_first(r'("x":\[?)(-?\d)', r"\g<1>8\2"), "the results say"),
+        (_first(r'("x": \[)', r"\g<1>8, "), "the results say"),
         (_first(r'(aria-label="[^"]*?|<desc[^>]*>[^<]*?)(\d)', r"\g<1>6\2"), "the results say"),
         (_first(r"(Leaving out one pilot at a time[^<]*?from .)(\d)", r"\g<1>5\2"), "check "),
         (_first(r"(sos-verdict-sentence\">)([^<]*)", r"\g<1>It works."), "the rating shows"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sos_analysis import checks, evidence, rules
 from sos_analysis.checks import CheckResult
+from sos_analysis.disclosure import ORIGINS
 from sos_analysis.formats import spoken
 
 KIN = "kinship care"
@@ -83,10 +84,11 @@ def test_a_sentence_never_contradicts_its_numbers(
         # The verb carries the certainty.
         decided = bool(told) or "little or no" in text
         assert ("probably" in text) is (decided and made.certainty == "moderate")
-        assert (" may " in text) is (decided and made.certainty == "low")
+        verb = text.removesuffix(", by an amount that may or may not matter.")
+        assert (" may " in verb) is (decided and made.certainty == "low")
         assert ("very unsure" in text) is (made.certainty == "very low")
         assert made.reasons
-        assert made.what_would_change or made.certainty == "high"
+        assert made.what_would_change
 
 
 @settings(max_examples=150, deadline=None)
@@ -162,8 +164,7 @@ def _short(site: Path) -> None:
 
 def _six(site: Path) -> None:
     """At most six main messages."""
-    heading = _page(site, "intro").find(["h2"], string=re.compile("Main messages|main messages"))
-    listed = heading.find_next("ol") if heading else None
+    listed = _page(site, "intro").select_one("section#main-messages ol")
     assert listed is not None
     assert 1 <= len(listed.find_all("li", recursive=False)) <= 6
 
@@ -200,9 +201,8 @@ def _uncertainty(site: Path) -> None:
     """A number that leaves the site takes its interval and its kind with it."""
     for path in (site / "downloads").rglob("*effect*.csv"):
         text = path.read_text("utf-8")
-        assert re.search(r"low", text, re.I), path.name
-        assert re.search(r"high", text, re.I), path.name
-        assert re.search(r"Made-up data|Public statistics|Restricted", text, re.I), path.name
+        assert "Interval" in text.splitlines()[0], path.name
+        assert any(kind in text for kind in ORIGINS.values()), path.name
 
 
 def _tables(site: Path) -> None:

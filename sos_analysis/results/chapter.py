@@ -205,7 +205,7 @@ class ChapterResult:
 
     def provenance(self, ids: Iterable[str]) -> Rendered:
         """Where each of these claims comes from: 'how do we know?'."""
-        return pieces.provenance([self.claim(i) for i in ids])
+        return pieces.provenance([self.claim(i) for i in ids], self.title)
 
     @property
     def slug(self) -> str:

@@ -56,7 +56,7 @@ def not_rated(origin: str) -> Rendered:
     return Rendered(f'<p class="sos-say">{text}</p>', text)
 
 
-def provenance(claims: Sequence[Claim]) -> Rendered:
+def provenance(claims: Sequence[Claim], title: str = "this page") -> Rendered:
     """Where numbers come from: what each is, its kind, who made it, and what it rests on.
 
     Each row has the id `Claim.anchor`, to which the links of the pages lead.
@@ -69,8 +69,9 @@ def provenance(claims: Sequence[Claim]) -> Rendered:
     )
     html = (
         '<div class="sos-table sos-how-list" role="region" tabindex="0" '
-        'aria-label="Where the numbers come from"><table><thead><tr><th scope="col">Number or '
-        'words</th><th scope="col">Kind</th><th scope="col">Made by, or source</th>'
+        f'aria-label="Where the numbers come from: {escape(title)}"><table>'
+        '<thead><tr><th scope="col">Number or words</th><th scope="col">Kind</th>'
+        '<th scope="col">Made by, or source</th>'
         '<th scope="col">Fingerprints</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
@@ -84,7 +85,7 @@ def _shown(claim: Claim) -> str:
 
 
 def _made(claim: Claim) -> str:
-    kept = "" if isinstance(claim.value, str) else f"{claim.decimals} decimals kept"
+    kept = "" if isinstance(claim.value, str) else f"decimals kept: {claim.decimals}"
     parts = [claim.source, claim.note, kept]
     return escape(". ".join(p.rstrip(".") for p in parts if p)) + "."
 
