@@ -204,6 +204,7 @@ def test_a_claim_holds_no_more_than_it_shows() -> None:
         ({"value": ""}, "empty"),
         ({"low": 1.0}, "both ends"),
         ({"low": 2.0, "high": 1.0}, "runs from"),
+        ({"value": 8.1, "low": -12.0, "high": -3.1}, "outside its own interval"),
         ({"value": "words", "low": 1.0, "high": 2.0}, "words have no interval"),
     ],
 )
@@ -229,10 +230,9 @@ def test_forms_that_do_not_suit_are_refused(form: str) -> None:
 
 def test_html_of_a_claim_names_it_and_is_escaped() -> None:
     made = claim(value=XSS, unit="", origin="published")
-    text = made.to_html(href='x"onclick="y')
+    text = made.to_html()
     assert "<script" not in text
-    assert 'onclick="' not in text
-    assert text.startswith('<span class="claim claim-published" data-claim="rq4.att"><a href=')
+    assert text.startswith('<span class="claim claim-published" data-claim="rq4.att">&lt;script')
     plain = claim(low=-12, high=-3).to_html("interval")
     assert plain == (
         '<span class="claim claim-synthetic" data-claim="rq4.att" data-form="interval">'
@@ -359,6 +359,37 @@ def test_checks_are_listed_fails_first_and_made_up_results_are_not_rated() -> No
     assert "not rated: the data are made up" in card.html
     assert "not estimated here" in card.html
     assert "Signs of Safety" not in card.html
+    # Where a rating would stand, made-up data get a sentence that says why there is none.
+    assert "because the data are made up" in chapter().rating_card().text
+
+
+def test_a_rated_result_shows_three_dials_why_and_what_would_change_it() -> None:
+    rated = evidence.verdict(
+        value=-8, low=-12, high=-3.1, mid=3, p_primary=0.01, p_secondary=0.02, origin="public",
+        outcome="kinship care", good="up",
+    )  # fmt: skip
+    card = chapter(origin="public", verdict=rated, claims={}, prose={}).rating_card()
+    for words in ("What was found", "How sure", "Cost", "Why this rating", "What would change it"):
+        assert words in card.html
+    assert card.html.index("A possible harm") < card.html.index("What was found")
+    assert all(escape(reason) in card.html for reason in rated.reasons)
+
+
+def test_a_claim_takes_the_fingerprints_of_its_chapter_and_says_how_it_was_made() -> None:
+    own = claim("rq4.own", 3.0, hashes={"data": "own"})
+    made = chapter(claims={"rq4.att": claim(low=-12.04, high=-3.06), own.id: own}, prose={},
+                   hashes={"study": "s1", "data": "d1", "code": "c1"})  # fmt: skip
+    assert dict(made.claims["rq4.att"].hashes) == {"study": "s1", "data": "d1", "code": "c1"}
+    assert made.claims["rq4.own"].hashes["data"] == "own"
+    assert results.bundle([made]).unfounded() == ()
+    assert "no hash of its data" in results.bundle([chapter()]).unfounded()[0]
+    shown = made.provenance(["rq4.att"]).html
+    assert '<tr id="how-rq4-att">' in shown
+    for words in ("−8.1 per 100 (95% interval −12.0 to −3.1)", "Made-up data", "did.preferred",
+                  "decimals kept: 1", "s1", "d1", "c1"):  # fmt: skip
+        assert words in shown, words
+    assert made.seal == ChapterResult.from_json(made.to_json()).seal
+    assert made.seal != chapter().seal
 
 
 def test_downloads_carry_their_origin_in_name_and_content() -> None:
@@ -419,7 +450,7 @@ def test_a_failed_save_leaves_the_last_good_file(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(results.os, "replace", fail)
+    monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         chapter(title="Other").save(path)
     assert path.read_bytes() == good

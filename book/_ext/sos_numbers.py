@@ -25,9 +25,9 @@ from sphinx.errors import ExtensionError
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from sos_analysis.chapters.freshness import stale
 from sos_analysis.errors import ClaimError, SosError
 from sos_analysis.formats import escape
+from sos_analysis.freshness import stale
 from sos_analysis.results import Bundle, ChapterResult, Claim, load_bundle
 
 if TYPE_CHECKING:

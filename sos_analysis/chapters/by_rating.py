@@ -304,7 +304,8 @@ class _Rating(Subgroups):
                 "effect for each group. Primary test of the difference: label permutation, "
                 "studentised; secondary: slot permutation of the interaction. "
                 f"{{{self.claim('draws', self.draws)}}} draws where not all ways were listed. "
-                f"Groups with fewer than {FEWEST} pilots are not shown."
+                "Groups with fewer than "
+                f"{{{self.claim('fewest', FEWEST, origin='design')}}} pilots are not shown."
             ),
         }
 

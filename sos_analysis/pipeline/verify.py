@@ -189,15 +189,19 @@ class _Page:
         from sos_analysis.results import pieces
 
         result = self.known.bundle.chapters.get(self.name)
-        checks = {c.id: c for c in result.checks} if result else {}
+        checks: dict[str, list[Tag | None]] = {}
+        for check in result.checks if result else ():
+            item = _fragment(pieces.checks_list([check]).html).select_one("li")
+            checks.setdefault(check.id, []).append(item)
         for element in self.page.select("li.sos-check"):
             self.exhibits += 1
             name = str(element.get("data-check"))
             if name not in checks:
                 yield f"no result holds the check {name!r}"
             else:
-                expected = _fragment(pieces.checks_list([checks[name]]).html).find("li")
-                yield from _differences(f"check {name}", element, expected)
+                # Two looks at one threat share an id.
+                told = [list(_differences(f"check {name}", element, c)) for c in checks[name]]
+                yield from min(told, key=len)
             element.replace_with(CHECKED)
         for element in self.page.select(".sos-verdict"):
             self.exhibits += 1
@@ -212,8 +216,8 @@ class _Page:
             if claim is None:
                 yield f"no result holds what {row.get('id')!r} explains"
             else:
-                expected = _fragment(pieces.provenance([claim]).html).select_one("tbody tr")
-                yield from _differences(f"how {claim.id} was made", row, expected)
+                made = _fragment(pieces.provenance([claim]).html).select_one("tbody tr")
+                yield from _differences(f"how {claim.id} was made", row, made)
             self.numbers += len(row.select("[data-claim]"))
             row.decompose()
 

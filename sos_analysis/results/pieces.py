@@ -84,7 +84,7 @@ def _shown(claim: Claim) -> str:
 
 
 def _made(claim: Claim) -> str:
-    kept = "Words" if isinstance(claim.value, str) else f"{claim.decimals} decimals kept"
+    kept = "" if isinstance(claim.value, str) else f"{claim.decimals} decimals kept"
     parts = [claim.source, claim.note, kept]
     return escape(". ".join(p.rstrip(".") for p in parts if p)) + "."
 
