@@ -353,6 +353,7 @@ _NOT_RUNNING = [
 ]
 _NOT_RUNNING_CLASSES = {
     "sos-table",
+    "sos-source",
     "sos-verdict",
     "sos-cell-head",
     "sos-how",

@@ -145,7 +145,15 @@ _CLOSED = frozenset(
 )
 #: Nor within these, which come from results and have words of their own.
 _CLOSED_CLASSES = frozenset(
-    ["sos-table", "sos-verdict", "sos-cell-head", "sos-how", "bibliography", "citation"]
+    [
+        "sos-table",
+        "sos-source",
+        "sos-verdict",
+        "sos-cell-head",
+        "sos-how",
+        "bibliography",
+        "citation",
+    ]
 )
 #: Nor within exhibits and checks, which are compared with the results to the letter.
 _CLOSED_DATA = frozenset(["data-table", "data-figure", "data-check"])
