@@ -74,6 +74,25 @@ def check_untyped(texts: Sequence[object], origin: str, rules: Rules) -> None:
                 raise DisclosureError(f"{wrong}; show it in a column of counts")
 
 
+def check_counts(specs: Sequence[Column]) -> None:
+    """Refuse a column that says it counts children or cases and has the role of something else.
+
+    Raises
+    ------
+    DisclosureError
+    """
+    for spec in specs:
+        if spec.role not in ("estimate", "statistic", "authorities"):
+            continue
+        # 'n' is short for much else, as a heading.
+        said = ({spec.label.lower()} & _COUNTED - {"n"}) | ({spec.unit.lower()} & _COUNTED)
+        if said:
+            raise DisclosureError(
+                f"column {spec.key!r} counts {said.pop()}, so it is a count: declare it in "
+                "count_columns"
+            )
+
+
 def check_unnamed(texts: Sequence[object], origin: str, rules: Rules) -> None:
     """Refuse the name of an authority beside numbers from records.
 
@@ -151,14 +170,6 @@ def roles_of(
                 f"column {key!r} counts {spec.unit or spec.label.lower()}: declare it in "
                 "count_columns, not as a category"
             )
-        if role in ("estimate", "statistic", "authorities"):
-            # 'n' is short for much else, as a heading.
-            said = ({spec.label.lower()} & _COUNTED - {"n"}) | ({spec.unit.lower()} & _COUNTED)
-            if said:
-                raise DisclosureError(
-                    f"column {key!r} counts {said.pop()}, so it is a count: declare it in "
-                    "count_columns"
-                )
         if role in ("text", "category"):
             for i, row in enumerate(rows):
                 _check_label(row[key], i, key, role)

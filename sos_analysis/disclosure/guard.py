@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sos_analysis.disclosure.columns import (
+    check_counts,
     check_origin,
     check_unnamed,
     check_untyped,
@@ -173,6 +174,8 @@ def _prepare(
             "authorities": [k for k in (authorities_column,) if k is not None and k in columns],
         },
     )
+    if rules.threshold > 0:
+        check_counts(specs)
     counted = {*count_columns, *itertools.chain.from_iterable(sums.values())}
     counted |= {k for r in rate_map.values() for k in (r.numerator, r.denominator)}
     counted |= set(itertools.chain.from_iterable(guards.values()))
