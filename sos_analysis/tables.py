@@ -45,10 +45,14 @@ def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:
     if note:
         caption += f' <span class="sos-table-note">{escape(note)}</span>'
     head = "".join(_heading(c) for c in table.columns)
+    # A table of sentences becomes a list of its rows on a phone; cells then name their column.
+    texts = [cell_text(v, c) for row in table.rows for v, c in zip(row, table.columns, strict=True)]
+    told = any(len(text) > _SENTENCE for text in texts) and len(table.columns) > 2
+    css = ' class="sos-stack"' if told else ""
     rows = "".join(
         "<tr>"
         + "".join(
-            _cell(value, column, first=i == 0)
+            _cell(value, column, first=i == 0, named=told)
             for i, (value, column) in enumerate(zip(row, table.columns, strict=True))
         )
         + "</tr>"
@@ -57,7 +61,7 @@ def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:
     return (
         f'<div class="sos-table" role="region" tabindex="0" aria-labelledby="{key}-caption" '
         f'data-table="{key}" data-origin="{table.origin}" style="overflow-x:auto">'
-        f'<table><caption id="{key}-caption">{caption}</caption>'
+        f'<table{css}><caption id="{key}-caption">{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -133,11 +137,13 @@ def _heading(column: Column) -> str:
     return f'<th scope="col"{attributes}>{escape(column.label)}{unit}</th>'
 
 
-def _cell(value: Cell, column: Column, *, first: bool) -> str:
+def _cell(value: Cell, column: Column, *, first: bool, named: bool) -> str:
     text = escape(cell_text(value, column))
+    name = f' data-label="{escape(column.heading)}"' if named else ""
     if first:
         return f'<th scope="row" style="text-align:left">{text}</th>'
     if _right(column):
-        return f"<td{_NUMERIC}>{text}</td>"
+        return f"<td{_NUMERIC}{name}>{text}</td>"
     # A sentence squeezed into a narrow column makes a row as tall as a screen.
-    return f'<td class="sos-words">{text}</td>' if len(text) > _SENTENCE else f"<td>{text}</td>"
+    words = ' class="sos-words"' if len(text) > _SENTENCE else ""
+    return f"<td{words}{name}>{text}</td>"

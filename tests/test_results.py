@@ -504,3 +504,29 @@ def test_the_room_is_light_to_enter() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_release_is_compared_with_the_one_before(tmp_path: Path) -> None:
+    """New, gone and changed claims are told apart; the newest earlier record counts."""
+    from sos_analysis.results import history
+
+    before = results.bundle([chapter()])
+    for version in ("0.9.0", "0.10.0", "1.0.0"):
+        text = json.dumps(history.record(before, version))
+        (tmp_path / f"{version}.json").write_text(text, encoding="utf-8")
+    (tmp_path / "notes.json").write_text("{}", encoding="utf-8")
+    path = history.latest(tmp_path, "1.0.0")
+    assert path is not None
+    assert path.stem == "0.10.0"
+    assert history.latest(tmp_path, "0.9.0") is None
+    version, old = history.load_record(path)
+    assert not history.compare(version, old, history.said(before))
+    moved = {k: v for k, v in old.items() if k != "rq4.p"}
+    moved["rq4.att"] = dataclasses.replace(old["rq4.att"], text="other")
+    moved["rq4.new"] = old["rq4.p"]
+    changes = history.compare(version, old, moved)
+    assert (list(changes.new), list(changes.gone)) == (["rq4.new"], ["rq4.p"])
+    assert changes.changed == {"rq4.att": (old["rq4.att"], moved["rq4.att"])}
+    assert "95% interval" in old["rq4.att"].text
+    with pytest.raises(ClaimError, match=r"notes\.json is no record"):
+        history.load_record(tmp_path / "notes.json")
