@@ -237,7 +237,7 @@ class _Plan:
 
             def inputs(needs: str | None = needs) -> Mapping[str, str]:
                 found = {
-                    "code": code_hash("chapters", "chapters.explore"),
+                    "code": code_hash("chapters"),
                     **versions(*_ESTIMATION, *_ENGINE),
                 }
                 if needs is None:
@@ -380,7 +380,7 @@ class _Plan:
                 {"out": str(SITE), "work": str(BUILD / "site")},
                 lambda: {
                     "code": code_hash(
-                        "results", "pipeline.work", "pipeline.takeaway", "chapters.explore_payload"
+                        "results", "pipeline.work", "pipeline.takeaway", "pipeline.explore_payload"
                     ),
                     "base": os.environ.get("SOS_BASE_URL", ""),
                     "citation": self.run.hashes.of(ROOT / "CITATION.cff"),
