@@ -17,11 +17,11 @@ from public_files import published
 
 from sos_analysis import companion
 from sos_analysis.chapters import explore
-from sos_analysis.chapters.explore_payload import payload, place, script, ways_of
 from sos_analysis.companion import grid as grids
 from sos_analysis.errors import ClaimError, RecordsError
 from sos_analysis.estimation.specifications import Curve, JointTest
 from sos_analysis.formats import number
+from sos_analysis.pipeline.explore_payload import payload, place, script, ways_of
 from sos_analysis.results import Bundle, bundle, load_bundle
 from sos_analysis.study.universe import load_universe
 

@@ -82,7 +82,7 @@ def _write(app: Sphinx) -> None:
     """The grids as scripts; before pages are written, so that a page never lacks them."""
     if app.builder.format != "html":
         return
-    from sos_analysis.chapters.explore_payload import payload, script
+    from sos_analysis.pipeline.explore_payload import payload, script
 
     bundle = app.sos_bundle  # type: ignore[attr-defined]
     folder = Path(app.outdir, "_static")

@@ -294,6 +294,20 @@ def england(study: str = "synthetic", extract: str = "") -> ChapterResult:
     return compute_england(study, extract)
 
 
+def explore_public(public_data: str = "") -> ChapterResult:
+    """Every way to compare, on public statistics."""
+    from sos_analysis.chapters.explore import public as compute_public
+
+    return compute_public(public_data)
+
+
+def explore_example(study: str = "synthetic", extract: str = "") -> ChapterResult:
+    """Every declared way to run the analysis on the records of a study."""
+    from sos_analysis.chapters.explore import example as compute_example
+
+    return compute_example(study, extract)
+
+
 def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters of a chapter, those given checked, the others at their defaults."""
     for name, value in given.items():

@@ -2,7 +2,7 @@
 
 Two results, never mixed: `public` (real statistics) and `example` (the records at hand: made up, or
 restricted). A table for each outcome holds one row a way; the page's numbers are read from these
-tables (`explore_payload`), so nothing is shown that has not passed the guard.
+tables (`pipeline.explore_payload`), so nothing is shown that has not passed the guard.
 """
 
 from __future__ import annotations

@@ -262,7 +262,7 @@ class _Plan:
 
             def inputs(needs: str | None = needs) -> Mapping[str, str]:
                 found = {
-                    "code": code_hash("chapters", "chapters.explore"),
+                    "code": code_hash("chapters"),
                     **versions(*_ESTIMATION, *_ENGINE),
                 }
                 if needs is None:
@@ -423,7 +423,7 @@ class _Plan:
                 lambda: {
                     "code": code_hash(
                         *("results", "pipeline.work", "pipeline.takeaway"),
-                        *("chapters.explore_payload", "messages", "guidance", "plan"),
+                        *("pipeline.explore_payload", "messages", "guidance", "plan"),
                     ),
                     **self._files(DATA / "guidance", DATA / "study" / "plan.toml"),
                     "base": os.environ.get("SOS_BASE_URL", ""),

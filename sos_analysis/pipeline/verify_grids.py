@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sos_analysis.chapters.explore import EXAMPLE, PUBLIC
-from sos_analysis.chapters.explore_payload import payload
+from sos_analysis.pipeline.explore_payload import payload
 from sos_analysis.results import Bundle
 
 #: Scripts that hold the grids, below the site, and the results they are made from.

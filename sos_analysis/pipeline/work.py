@@ -116,22 +116,22 @@ def unpack(release: str, out: str) -> Answer:
 @_task
 def explore_public(out: str, public_data: str) -> Answer:
     """Every way to compare, on public statistics."""
-    from sos_analysis.chapters import explore
+    from sos_analysis import chapters
 
-    result = explore.public(public_data)
+    result = chapters.explore_public(public_data)
     result.save(Path(out))
-    ways = result.claims[f"{explore.PUBLIC}.ways"].value
+    ways = result.claims[f"{result.name}.ways"].value
     return {"summary": f"{ways} ways, {result.notes['provenance']}"}
 
 
 @_task
 def explore_example(out: str, study: str, extract: str) -> Answer:
     """Every declared way to run the analysis on the records."""
-    from sos_analysis.chapters import explore
+    from sos_analysis import chapters
 
-    result = explore.example(study, extract)
+    result = chapters.explore_example(study, extract)
     result.save(Path(out))
-    return {"summary": f"{result.origin}, {result.claims[f'{explore.EXAMPLE}.ways'].value} ways"}
+    return {"summary": f"{result.origin}, {result.claims[f'{result.name}.ways'].value} ways"}
 
 
 @_task
