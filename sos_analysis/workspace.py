@@ -7,6 +7,7 @@ are named by the hashes of study, extract, code and choice, so a stale one is ne
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -46,17 +47,17 @@ RETURN_MODULES = ("records.extract", "records.completeness")
 
 
 def extract_folder(study: Study, extract: str | Path | None = None) -> Path:
-    """Folder of the records: the one given, or the study's own under ``data/extract``.
+    """Folder (or ZIP or file) of the records: the one given, or the study's own.
 
     Raises
     ------
     RecordsError : the folder does not exist; says how to make or give one.
     """
     folder = Path(extract) if extract else DATA / "extract" / study.id
-    if not folder.is_absolute() and not folder.is_dir():
+    if not folder.is_absolute() and not folder.exists():
         # A notebook's working directory is its own folder; a path may be meant from the root.
         folder = ROOT / folder
-    if not folder.is_dir():
+    if not folder.exists():
         remedy = (
             "run 'python -m sos_analysis synthesise' to make it"
             if study.origin == "synthetic" and not extract
@@ -75,11 +76,24 @@ def extract_hash(folder: Path) -> str:
     manifest = folder / "manifest.json"
     if manifest.is_file():
         return file_hash(manifest)
+    if folder.is_file():
+        told = folder.stat()
+        return digest([(folder.name, f"{told.st_size}:{told.st_mtime_ns}")])
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return digest(
         (p.relative_to(folder).as_posix(), f"{p.stat().st_size}:{p.stat().st_mtime_ns}")
         for p in files
     )
+
+
+def beside(folder: Path, name: str) -> bytes | None:
+    """Content of a small file in an extract's folder or ZIP; none if it is not there."""
+    from sos_analysis.records.files.archive import is_archive, member
+
+    if folder.is_file():
+        return member(folder, name) if is_archive(folder) else None
+    file = folder / name
+    return file.read_bytes() if file.is_file() else None
 
 
 def cells_path(
@@ -364,16 +378,18 @@ def la_years(study: Study, extract: str | Path | None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    path = extract_folder(study, extract) / "la_years.parquet"
-    if not path.is_file():
+    held = beside(extract_folder(study, extract), "la_years.parquet")
+    if held is None:
         raise RecordsError(
-            f"{path.name}: not in the extract; it holds one row an authority and year with the "
+            "la_years.parquet: not in the extract; it holds one row an authority and year with the "
             "columns la, year and the covariates (docs/data_dictionary.md)"
         )
-    table = pd.read_parquet(path)
+    table = pd.read_parquet(io.BytesIO(held))
     absent = [name for name in ("la", "year") if name not in table.columns]
     if absent:
-        raise RecordsError(f"{path.name}: no column {absent[0]!r}; it has {list(table.columns)}")
+        raise RecordsError(
+            f"la_years.parquet: no column {absent[0]!r}; it has {list(table.columns)}"
+        )
     return table.assign(la=table["la"].astype(str))
 
 

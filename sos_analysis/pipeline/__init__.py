@@ -121,7 +121,7 @@ class _Plan:
         """Make the records, unless they are given."""
         folder = out or self.extract_folder()
         if self.extract_argument:
-            if not folder.is_dir():
+            if not folder.exists():
                 raise RecordsError(f"no extract at {folder}; give the folder that holds the files")
             return None
         if self.study.origin != "synthetic":

@@ -47,7 +47,8 @@ def check_files(path: Path, found: Found) -> None:
     """
     if not found.of("npd"):
         return
-    names = [s.shown for s in found.sources] + [shown for shown, _ in found.unread]
+    unread = [shown for shown, _ in found.unread]
+    names = [s.shown for s in found.sources] + unread
     for family in FAMILIES:
         there = found.of("npd", family.stem)
         shown = f"{family.stem}_<year>" if family.yearly else family.stem
@@ -62,7 +63,7 @@ def check_files(path: Path, found: Found) -> None:
             wanted = f"{family.stem}_{gaps[0]}.parquet"
             raise RecordsError(
                 f"{path}: file {wanted} is missing between {years[0]} and {years[-1]}. Add it: a "
-                f"year left out would look like a year without records.{near(wanted, names)}"
+                f"year left out would look like a year without records.{near(wanted, unread)}"
             )
 
 

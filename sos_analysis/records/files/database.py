@@ -41,13 +41,20 @@ class Database:
                 self._con.raw_sql("PRAGMA query_only = ON").close()
             else:
                 self._con = ibis.duckdb.connect(address, read_only=True)
-            self.tables: tuple[str, ...] = tuple(sorted(self._con.list_tables()))
+            self.tables: tuple[str, ...] = tuple(sorted(self._names()))
         except Exception as error:
             raise RecordsError(
                 f"{self.shown}: cannot be read as a database ({type(error).__name__}). Check that "
                 "it is a DuckDB or SQLite file or an address Ibis knows, that its package is "
                 "installed, and that no other program holds it."
             ) from error
+
+    def _names(self) -> list[str]:
+        if self._con.name != "duckdb":
+            return list(self._con.list_tables())
+        # Asked directly: Ibis's own listing rests on a call that DuckDB 2 no longer has.
+        names = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'main'"
+        return [row[0] for row in self._con.con.execute(names).fetchall()]
 
     def columns(self, table: str) -> tuple[str, ...]:
         """Names of a table's columns."""
@@ -63,13 +70,21 @@ class Database:
         rows = self._con.table(table)
         rows = rows.select(**{name: rows[name].cast("string") for name in wanted})
         try:
-            for batch in rows.to_pyarrow_batches(chunk_size=_BATCH):
+            for batch in self._batches(rows):
                 yield {name: batch.column(name) for name in wanted}
         except Exception as error:
             raise RecordsError(
                 f"{self.shown}: table {table!r} cannot be read to its end "
                 f"({type(error).__name__}). Check the table, or export it as Parquet."
             ) from error
+
+    def _batches(self, rows: Any) -> Any:
+        if self._con.name != "duckdb":
+            return rows.to_pyarrow_batches(chunk_size=_BATCH)
+        # As for the listing: Ibis streams by a call that DuckDB 2 has under another name.
+        held = self._con.con.sql(self._con.compile(rows))
+        reader = getattr(held, "to_arrow_reader", None) or held.fetch_arrow_reader
+        return reader(_BATCH)
 
     def close(self) -> None:
         self._con.disconnect()
