@@ -30,7 +30,9 @@ details>*{display:block!important}}
 """
 
 
-def page(la: str, yearly: Sequence[Yearly], rules: Any, notes: Sequence[str], *, made_up: bool) -> str:
+def page(
+    la: str, yearly: Sequence[Yearly], rules: Any, notes: Sequence[str], *, made_up: bool
+) -> str:
     """The page as text.
 
     Parameters
@@ -118,7 +120,7 @@ def _outcome(la: str, y: Yearly, rules: Any, origin: str) -> str:
         **guard,
     )
     html = charts.render(figure, name).html
-    return f'<section><h2>{escape(y.label)}</h2>{_flat(html)}{_context(y, name)}</section>'
+    return f"<section><h2>{escape(y.label)}</h2>{_flat(html)}{_context(y, name)}</section>"
 
 
 def _flat(html: str) -> str:

@@ -23,12 +23,12 @@ NATIONAL = {
     "rereferral_all": (
         "rereferral",
         "England, published: referrals within twelve months of an earlier one, per 100 referrals. "
-        "The bars count six months forward from each referral, so the levels differ.",
+        "The chart counts six months forward from each referral, so the levels differ.",
     ),
     "nfa_share": (
         "nfa",
         "England, published: no further action at referral, per 100 referrals. This is the strict "
-        "definition alone; the bars follow the original, which adds cases closed after assessment.",
+        "definition alone; the chart follows the original, which adds cases closed after assessment.",
     ),
 }
 
