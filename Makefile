@@ -11,7 +11,7 @@ DEV    := $(VENV)/.ready-dev-$(PINS)
 LOG    := $(VENV)/pip.log
 PIP     = $(PY) -m pip install --disable-pip-version-check --progress-bar off -c requirements.lock
 
-.PHONY: help book pdf test test-full lint validate benchmark fetch-public verify release clean clean-all
+.PHONY: help book pdf test test-full lint validate benchmark test-spark wheelhouse fetch-public verify release clean clean-all
 
 help:
 	@echo "make book          build the report into _build/html (a second run does only what changed)"
@@ -21,6 +21,8 @@ help:
 	@echo "make lint          style and types"
 	@echo "make validate      run thousands of made-up data sets through every method (minutes)"
 	@echo "make benchmark     time inference against other packages (minutes)"
+	@echo "make test-spark    the same counts on Spark (needs Java 17; an environment of its own)"
+	@echo "make wheelhouse    all packages as files, to install without a network"
 	@echo "make fetch-public  download the public statistics"
 	@echo "make verify        compare every number on the pages with the results"
 	@echo "make release       put disclosure-checked results into release/"
@@ -51,6 +53,19 @@ validate: $(READY)
 
 benchmark: $(DEV)
 	@$(PY) benchmarks/inference.py $(ARGS)
+
+# Spark is heavy, so it has an environment of its own.
+SPARK := $(VENV)-spark
+
+test-spark: $(DEV)
+	@test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
+	@$(SPARK)/bin/python -m pip install -q --disable-pip-version-check -c requirements.lock -r requirements.txt -r requirements-dev.txt -r requirements-spark.txt -e .
+	@SOS_TEST_SPARK=1 $(SPARK)/bin/python -m pytest tests/test_engines.py $(ARGS)
+
+# On a machine with a network and the same system and Python as in the secure setting.
+wheelhouse: $(READY)
+	@$(PY) -m pip wheel --disable-pip-version-check --progress-bar off -c requirements.lock -r requirements.txt "setuptools>=77" wheel --wheel-dir wheelhouse
+	@echo "wheelhouse/: take it and this repository in; then see docs/secure_setting.md"
 
 fetch-public: $(READY)
 	@$(PY) -m sos_analysis fetch-public $(ARGS)

@@ -104,6 +104,7 @@ def load_study(path_or_id: str | Path = "synthetic") -> Study:
 
 def study_from(content: Mapping[str, Any], path: Path) -> Study:
     """A checked study from parsed content; `path` names it in messages."""
+    _check_filled(content, path.name)
     top = Section(content, "", tuple(_KEYS), file=path.name, error=StudyError)
     head = top.section("study", _KEYS["study"])
     origin = head.text("origin", ("synthetic", "restricted"))
@@ -147,6 +148,32 @@ def study_from(content: Mapping[str, Any], path: Path) -> Study:
         path=path,
         hash=content_hash(content),
     )
+
+
+#: What a value of a template begins with until it is filled in.
+UNFILLED = "FILL"
+
+
+def _check_filled(content: Mapping[str, Any], file: str) -> None:
+    """StudyError that lists every value of a template still to be filled in."""
+    found: list[str] = []
+
+    def look(value: object, where: str) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                look(inner, f"{where}.{key}" if where else str(key))
+        elif isinstance(value, list):
+            for i, inner in enumerate(value):
+                look(inner, f"{where}[{i}]")
+        elif isinstance(value, str) and value.startswith(UNFILLED):
+            found.append(where)
+
+    look(content, "")
+    if found:
+        raise StudyError(
+            f"{file}: {len(found)} values are still to be filled in: {', '.join(found)}. Write each "
+            "as the comments in the file say, or delete the pilot or authority it belongs to."
+        )
 
 
 _KEYS: Mapping[str, Sequence[str]] = {

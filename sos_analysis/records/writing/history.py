@@ -98,7 +98,9 @@ def draw_history(study: Study, la: str, *, scale: float, seed: int | None, last:
         )
     known = authority_codes(study.synthetic.authorities)
     if la not in known:
-        raise ParameterError(f"la: found {la!r}; expected a code from {known[0]!r} to {known[-1]!r}")
+        raise ParameterError(
+            f"la: found {la!r}; expected a code from {known[0]!r} to {known[-1]!r}"
+        )
     if not 0 < scale <= 5:
         raise ParameterError(f"scale: found {scale!r}; expected a number above 0, at most 5.")
     seed = study.synthetic.seed if seed is None else seed

@@ -25,7 +25,7 @@ from sos_analysis.records.synthetic_care import (
     REASONS,
     STARTS,
 )
-from sos_analysis.records.synthetic_days import day_number, year_end
+from sos_analysis.records.synthetic_days import year_end
 from sos_analysis.records.synthetic_facts import NEEDS, NOT_FOR_CARE
 from sos_analysis.records.writing.history import History, anniversary_day, as_date
 
@@ -42,7 +42,15 @@ _PROVIDERS = {"P1": "PR0", "K2": "PR4", "K1": "PR4", "H5": "PR4", "R1": "PR4", "
 #: Postcodes of the Department for Education and of the House of Commons: nobody's home.
 HOME, AWAY = "SW1P 3BT", "SW1A 0AA"
 UNKNOWN_PROVIDER = "XXXXXXX"
-_REGISTERED = ("A", "U", "K1", "K2", "R3", "S1", "Q")  # what placements with such a number begin with
+_REGISTERED = (
+    "A",
+    "U",
+    "K1",
+    "K2",
+    "R3",
+    "S1",
+    "Q",
+)  # what placements with such a number begin with
 _TEENAGE = 14  # years from which semi-independent living is allowed
 # Special guardianship of a former foster carer, where the last placement was no foster home.
 _FROM_FOSTER = {"E45": "E47", "E46": "E48"}
@@ -133,7 +141,9 @@ def _episode(history: History, i: int, child: str, born: int, ends: int) -> dict
         "REC": reason,
         "REASON_PLACE_CHANGE": "CARPL" if moved else "",
         # Of a child who came alone there is no home to measure a distance from.
-        "HOME_POST": "" if history.tables.children.asylum[history.tables.cases.child[case]] else HOME,
+        "HOME_POST": ""
+        if history.tables.children.asylum[history.tables.cases.child[case]]
+        else HOME,
         "PL_POST": HOME if place == "P1" else AWAY,
         "URN": UNKNOWN_PROVIDER if place.startswith(_REGISTERED) else "",
     }
@@ -199,7 +209,9 @@ def write_xml(rows: Rows, note: str, out: TextIO) -> None:
     out.write(f"</{layout.ROOT}>\n")
 
 
-def _tags(row: Mapping[str, str], order: tuple[str, ...], names: Mapping[str, str]) -> Iterator[str]:
+def _tags(
+    row: Mapping[str, str], order: tuple[str, ...], names: Mapping[str, str]
+) -> Iterator[str]:
     for tag in order:
         text = row.get(names.get(tag, tag), "")
         yield f"<{tag}>{escape(text)}</{tag}>" if text else f"<{tag}/>"

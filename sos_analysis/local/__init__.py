@@ -1,0 +1,1 @@
+"""One authority's own records, described for its own people."""
