@@ -270,8 +270,9 @@ class _Rating(Subgroups):
                   if r not in levels]  # fmt: skip
         return {
             "published": self.publication(),
-            "companion": "<strong>Public statistics.</strong> This page does not yet hold a public "
-            "figure by rating.",
+            "companion": "<strong>Public statistics.</strong> This edition does not split public "
+            "figures by rating. Ratings of those years stand in single reports of inspections, "
+            "and the pilots of a wave would make groups of a few.",
             "answer": f"{answer}. With {{{p}.pilots_first}} in one group and "
             f"{{{p}.pilots_second}} in the other, this can raise a question and not settle one.",
             "counted": (

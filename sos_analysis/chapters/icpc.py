@@ -152,9 +152,31 @@ class _Conferences(ConferenceExhibits):
         if not said:
             return super()._companion()
         return (
-            f"<strong>Public statistics.</strong> {' '.join(said)} These figures count every "
-            "conference an authority reports in a year, whenever the referral was made; they are "
-            "real evidence, but not the outcome of this chapter."
+            f"<strong>Public statistics.</strong> {' '.join(said)} {self._first_wave()}These "
+            "figures count every conference an authority reports in a year, whenever the referral "
+            "was made; they are real evidence, but not the outcome of this chapter."
+        )
+
+    def _first_wave(self) -> str:
+        """What the figures of the first wave give, from the released results."""
+        from sos_analysis.chapters import public
+
+        said = []
+        for short, of in (("icpc_per_referral", "referrals"), ("icpc", "children")):
+            found = public.quoted(short, 1)
+            if found is None or self.chosen["public_data"]:
+                continue
+            unit = "per 100" if of == "referrals" else "per 10,000"
+            name = self.claim(
+                f"companion_{short}_wave1", found.att, unit, decimals=1, ends=found.ci,
+                origin="public", source="sos_analysis.companion.estimates",
+            )  # fmt: skip
+            said.append(f"{{{name}:full}} {of}")
+        if not said:
+            return ""
+        return (
+            f"For the first wave the difference in conferences is {' and '.join(said)}; an "
+            "interval that takes in zero fits with a fall, a rise and neither. "
         )
 
     def _logit_words(self) -> str:

@@ -38,6 +38,13 @@ from sos_analysis.workspace import truth
 
 __all__ = ["compute", "hashes"]
 
+#: Public figures shown with and without authorities whose inspection reports name the model.
+PROXIED = (
+    ("rereferral", "re-referrals"),
+    ("within_45", "assessments completed in time"),
+    ("icpc_per_referral", "conferences per referral"),
+)
+
 #: Variants in the order shown: key, label, practice models of comparators left out, strength at
 #: which the others' use counts.
 VARIANTS: tuple[tuple[str, str, tuple[str, ...], float], ...] = (
@@ -383,9 +390,7 @@ class _PracticeModels(Secondary):
             )
         return {
             "published": self.publication(),
-            "companion": "<strong>Public statistics.</strong> This page does not yet hold a public "
-            "figure. No public list says which authorities used which model; reports of "
-            "inspections name some.",
+            "companion": self._companion(),
             "answer": answer,
             "counted": (
                 f"Of the comparators, {{{p}.comparators_same:value}} use the same model, "
@@ -424,6 +429,40 @@ class _PracticeModels(Secondary):
                 "which use counts, in the parameters."
             ),
         }
+
+    def _companion(self) -> str:
+        """The second wave with and without authorities whose inspection reports name the model."""
+        from sos_analysis.chapters import public
+
+        lead = (
+            "<strong>Public statistics.</strong> No public list says which authorities used which "
+            "model. Reports of Ofsted inspections name the model in some. "
+        )
+        said = []
+        for short, noun in PROXIED:
+            every, fewer = (public.quoted(short, 2, v) for v in ("main", "not_named"))
+            if every is None or fewer is None:
+                continue
+            ids = [
+                self.claim(
+                    f"companion_{short}_{key}", e.att, "per 100", decimals=1, ends=e.ci,
+                    origin="public", source="sos_analysis.companion.estimates",
+                )
+                for key, e in (("all", every), ("not_named", fewer))
+            ]  # fmt: skip
+            said.append(
+                f"{noun}: {{{ids[0]}:full}} against all others, {{{ids[1]}:full}} against those "
+                "whose reports do not name it"
+            )
+        if not said:
+            return lead + "The released results hold no comparison by it."
+        return (
+            f"{lead}In the second wave, pilots less others, {'; '.join(said)}. The sign is noisy: "
+            "a report that names no model does not say that there is none, one that names it does "
+            "not say how much it was used, and authorities without a report are left out. Use "
+            "that is marked wrongly pulls the two figures together, so their nearness does not "
+            "show that others' use hid nothing."
+        )
 
 
 def _larger(fitted: Fitted) -> str:

@@ -19,6 +19,7 @@ from sos_analysis.chapters.public_tables import WAVES, heading, status_of
 from sos_analysis.chapters.public_words import prose
 from sos_analysis.checks import CheckResult
 from sos_analysis.companion import MAIN, CompanionResult, Design
+from sos_analysis.companion.types import PanelEstimate
 from sos_analysis.disclosure import ALREADY_PUBLISHED, SafeFigure, SafeTable
 from sos_analysis.records.public import RELEASED, PublicOutcome, find_file, public_sources
 from sos_analysis.results import ChapterResult, code_hash, content_hash
@@ -108,6 +109,18 @@ def sentence(short: str, public_data: str) -> str:
     )
     judged = verdict_of(found, wanted, 2, checks_of(found, wanted, 2))
     return heading(judged.sentence)
+
+
+def quoted(short: str, wave: int, variant: str = MAIN) -> PanelEstimate | None:
+    """A released estimate, for a page that quotes more than the sentence; None if there is none."""
+    if not RELEASED.is_file():
+        return None
+    found = companion.released()
+    wanted = next((o.id for o in found.outcomes if o.short == short), "")
+    return next(
+        (e for e in found.estimates if (e.outcome, e.wave, e.variant) == (wanted, wave, variant)),
+        None,
+    )
 
 
 def prefix(outcome: PublicOutcome, wave: int) -> str:

@@ -133,6 +133,20 @@ class _Chapter(RobustExhibits):
                 self.claim(f"{name}.holm", self.families["four"].holm[name], "p", decimals=3)
                 wolf = self.families["four"].romano_wolf[name]
                 self.claim(f"{name}.romano_wolf", wolf, "p", decimals=3)
+            if found.missing is not None:
+                pooled = found.missing.pooled
+                self.claim(
+                    f"{name}.imputed", shown(pooled.estimate), unit, decimals=d,
+                    ends=(shown(pooled.ci[0]), shown(pooled.ci[1])),
+                    source="sos_analysis.estimation.imputation.rubin",
+                )  # fmt: skip
+            if found.children is not None:
+                low, high = (shown(v) for v in found.children.interval)
+                self.claim(
+                    f"{name}.within_children", shown(found.children.value), unit, decimals=d,
+                    ends=(low, high) if math.isfinite(low) and math.isfinite(high) else None,
+                    source="sos_analysis.estimation.within_unit.unit_grams",
+                )  # fmt: skip
             true = self.truth.get((name, found.definition))
             if true is not None:
                 self.claim(

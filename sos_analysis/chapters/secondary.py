@@ -62,11 +62,14 @@ class Sampled:
 
 
 def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
-    """What a secondary analysis rests on: study, records, code, parameters."""
+    """What a secondary analysis rests on: study, records, public figures, code, parameters."""
+    from sos_analysis.chapters import public
+
     study = load_study(chosen["study"])
     return {
         "study": study.short_hash,
         "data": extract_hash(extract_folder(study, chosen["extract"]))[:12],
+        "public": public.data_hash(""),
         "code": code_hash(),
         "parameters": content_hash(dict(chosen)),
     }
