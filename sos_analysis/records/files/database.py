@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,8 @@ class Database:
             if "://" in address:
                 self._con: Any = ibis.connect(address)
             elif _is_sqlite(Path(address)):
-                self._con = ibis.sqlite.connect(address)
-                self._con.raw_sql("PRAGMA query_only = ON").close()
+                # Not through Ibis: values of a column may be of any type, and need not be declared.
+                self._con = _Sqlite(address)
             else:
                 self._con = ibis.duckdb.connect(address, read_only=True)
             self.tables: tuple[str, ...] = tuple(sorted(self._names()))
@@ -58,7 +60,13 @@ class Database:
 
     def columns(self, table: str) -> tuple[str, ...]:
         """Names of a table's columns."""
-        return tuple(self._con.table(table).columns)
+        try:
+            return tuple(self._con.table(table).columns)
+        except Exception as error:
+            raise RecordsError(
+                f"{self.shown}: table {table!r} cannot be read ({type(error).__name__}). "
+                "Check the table, or export it as Parquet."
+            ) from error
 
     def chunks(self, table: str, wanted: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
         """Rows of a table as text, in chunks.
@@ -67,10 +75,8 @@ class Database:
         ------
         RecordsError : a row cannot be read.
         """
-        rows = self._con.table(table)
-        rows = rows.select(**{name: rows[name].cast("string") for name in wanted})
         try:
-            for batch in self._batches(rows):
+            for batch in self._batches(table, wanted):
                 yield {name: batch.column(name) for name in wanted}
         except Exception as error:
             raise RecordsError(
@@ -78,7 +84,11 @@ class Database:
                 f"({type(error).__name__}). Check the table, or export it as Parquet."
             ) from error
 
-    def _batches(self, rows: Any) -> Any:
+    def _batches(self, table: str, wanted: Sequence[str]) -> Any:
+        if isinstance(self._con, _Sqlite):
+            return self._con.batches(table, wanted)
+        rows = self._con.table(table)
+        rows = rows.select(**{name: rows[name].cast("string") for name in wanted})
         if self._con.name != "duckdb":
             return rows.to_pyarrow_batches(chunk_size=_BATCH)
         # As for the listing: Ibis streams by a call that DuckDB 2 has under another name.
@@ -88,6 +98,44 @@ class Database:
 
     def close(self) -> None:
         self._con.disconnect()
+
+
+@dataclass(frozen=True)
+class _SqliteTable:
+    columns: tuple[str, ...]
+
+
+class _Sqlite:
+    """A SQLite file, opened for reading alone; every value as text."""
+
+    name = "sqlite"
+
+    def __init__(self, path: str) -> None:
+        self._held = sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)
+
+    def list_tables(self) -> list[str]:
+        query = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+        return [row[0] for row in self._held.execute(query)]
+
+    def table(self, name: str) -> _SqliteTable:
+        found = self._held.execute(f"SELECT * FROM {_quoted(name)} LIMIT 0").description
+        return _SqliteTable(tuple(column[0] for column in found))
+
+    def batches(self, table: str, wanted: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        columns = ", ".join(f"CAST({_quoted(name)} AS TEXT)" for name in wanted)
+        held = self._held.execute(f"SELECT {columns} FROM {_quoted(table)}")
+        schema = pa.schema([(name, pa.string()) for name in wanted])
+        while rows := held.fetchmany(_BATCH):
+            arrays = [pa.array(values, pa.string()) for values in zip(*rows, strict=True)]
+            yield pa.record_batch(arrays, schema=schema)
+
+    def disconnect(self) -> None:
+        self._held.close()
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
 
 
 def _is_sqlite(path: Path) -> bool:
