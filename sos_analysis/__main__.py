@@ -141,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     check = verb(
         "check-extract",
         "say what records hold, what can be computed from them, and what is wrong with them "
-        "(status 0: usable; 1: unreadable, broken files, or over 1 in 100 rows of a table left out; "
-        "2: no such path)",
+        "(status 0: usable; 1: unreadable, broken files, or over 1 in 100 rows of a table left "
+        "out; 2: no such path)",
     )
     check.add_argument(
         "path", metavar="PATH", help="folder, ZIP, file, or the address of a database"
