@@ -109,7 +109,7 @@ def _outcome(la: str, y: Yearly, rules: Any, origin: str) -> str:
         rows,
         title=y.label,
         subtitle=f"{prefix}{unit}, authority {la}, years ending 31 March",
-        alt=f"{y.label} by year in authority {la}; the table under the chart has every value shown.",
+        alt=f"{y.label} by year in authority {la}; the table below has every value shown.",
         source=source,
         origin=origin,
         rules=rules,

@@ -28,7 +28,8 @@ NATIONAL = {
     "nfa_share": (
         "nfa",
         "England, published: no further action at referral, per 100 referrals. This is the strict "
-        "definition alone; the chart follows the original, which adds cases closed after assessment.",
+        "definition alone; the chart follows the original, which adds cases closed after an "
+        "assessment.",
     ),
 }
 
@@ -89,7 +90,7 @@ def local_profile(path: Path, out: Path, study: Study, *, la: str = "") -> Path:
     rules = replace(
         study.disclosure,
         minimum_authorities=1,
-        source=f"{study.disclosure.source} Minimum of authorities waived: the authority's own page.",
+        source=f"{study.disclosure.source} Minimum of authorities waived: its own page.",
     )
     text = page(found[0], yearly, rules, notes, made_up=int(found[0]) < 201)
     out = Path(out)

@@ -171,8 +171,8 @@ def _check_filled(content: Mapping[str, Any], file: str) -> None:
     look(content, "")
     if found:
         raise StudyError(
-            f"{file}: {len(found)} values are still to be filled in: {', '.join(found)}. Write each "
-            "as the comments in the file say, or delete the pilot or authority it belongs to."
+            f"{file}: {len(found)} values are still to be filled in: {', '.join(found)}. Write "
+            "each as the comments in the file say, or delete the pilot or authority it belongs to."
         )
 
 

@@ -140,7 +140,8 @@ class _Year:
 
     def children(self) -> Iterator[Node]:
         """Every child with a case in the return."""
-        child, found = -1, []
+        child = -1
+        found: list[Node] = []
         for row in self.rows:
             if (now := int(self.tables.cases.child[row])) != child:
                 if found:
@@ -291,7 +292,7 @@ class _Year:
         return int(calendar().on_or_after(np.array([day]))[0])
 
     def _need_plans(self, row: int, node: Node) -> Iterator[Node]:
-        """A plan of a child in need, from 2022: after the assessment, where no protection plan is."""
+        """A plan of a child in need, from 2022: after the assessment, where no other plan is."""
         c = self.tables.cases
         start = int(c.assessed_end[row]) + _PLAN_AFTER
         end = min(int(c.closed[row]), NEVER)

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sos_analysis.records.synthetic_case import END, NFA, NOT_IN_NEED, Bools, Cases, Ints, happened
-from sos_analysis.records.synthetic_days import NEVER, calendar
+from sos_analysis.records.synthetic_case import END, NFA, NOT_IN_NEED, Bools, Cases, happened
+from sos_analysis.records.synthetic_days import NEVER, Days, calendar
 from sos_analysis.records.synthetic_facts import CLOSURES, Facts
 
 _NO_ACTION = CLOSURES.index("RC8")
@@ -40,8 +40,8 @@ def faultless(cases: Cases, facts: Facts) -> Cases:
     return _assessed_with_enquiry(_closed_with_assessment(cases, out))
 
 
-def _never(days: Ints, where: Bools) -> Ints:
-    return np.where(where, NEVER, days).astype(days.dtype)
+def _never(days: Days, where: Bools) -> Days:
+    return np.where(where, NEVER, days).astype(np.int32)
 
 
 def _one_plan(cases: Cases) -> Cases:
@@ -61,13 +61,13 @@ def _closed_with_assessment(cases: Cases, out: Bools) -> Cases:
     start = np.where(lacks, np.maximum(cases.referral, closed - 28), start)
     end = np.where(lacks, closed, end)
     late = out & happened(closed) & happened(end) & (year(end) != year(closed))
-    closed = np.where(late, end, closed).astype(closed.dtype)
+    closed = np.where(late, end, closed).astype(np.int32)
     beyond = out & (cases.again_end > closed) & happened(cases.again)
     return replace(
         cases,
         closed=closed,
-        assessed=start.astype(closed.dtype),
-        assessed_end=end.astype(closed.dtype),
+        assessed=start.astype(np.int32),
+        assessed_end=end.astype(np.int32),
         again=_never(cases.again, beyond),
         again_end=_never(cases.again_end, beyond),
     )
@@ -90,6 +90,6 @@ def _assessed_with_enquiry(cases: Cases) -> Cases:
         end = np.minimum(calendar().add(start, np.full(len(start), _SOON)), cases.closed)
         end = np.where(cases.assessed > start, np.minimum(end, cases.assessed - 1), end)
         alone &= (start <= end) & (start <= END)
-        again = np.where(alone, start, again).astype(again.dtype)
-        again_end = np.where(alone, end, again_end).astype(again.dtype)
+        again = np.where(alone, start, again).astype(np.int32)
+        again_end = np.where(alone, end, again_end).astype(np.int32)
     return replace(cases, again=again, again_end=again_end)
