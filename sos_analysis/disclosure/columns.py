@@ -84,8 +84,10 @@ def check_counts(specs: Sequence[Column]) -> None:
     for spec in specs:
         if spec.role not in ("estimate", "statistic", "authorities"):
             continue
-        # 'n' is short for much else, as a heading.
-        said = ({spec.label.lower()} & _COUNTED - {"n"}) | ({spec.unit.lower()} & _COUNTED)
+        # The unit decides; without one the heading, where 'n' is short for much else.
+        said = {spec.unit.lower() or spec.label.lower()} & _COUNTED
+        if not spec.unit:
+            said -= {"n"}
         if said:
             raise DisclosureError(
                 f"column {spec.key!r} counts {said.pop()}, so it is a count: declare it in "
