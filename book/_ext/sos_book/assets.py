@@ -90,6 +90,9 @@ def _write_chart_style(app: Sphinx) -> None:
     from sos_analysis.charts import css
 
     target = Path(app.outdir, "_static", CHART_STYLE)
+    # Trimmed for the pages of an earlier build; Sphinx would leave them as they are.
+    for old in target.parent.rglob("*.css"):
+        old.unlink()
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(css(), encoding="utf-8", newline="\n")
 
