@@ -595,10 +595,21 @@ def test_the_companion_stands_beside_the_outcome_where_it_holds_it(
 
     monkeypatch.setattr(public, "sentence", some)
     page = object.__new__(icpc._Conferences)
-    made: dict[str, str] = {}
+    made: dict[str, str | float] = {}
     page.chosen = {"public_data": ""}
-    page.claim = lambda name, text, **_: made.setdefault(name, text) and f"icpc.{name}"
+
+    def claim(name: str, value: str | float, unit: str = "", **_: object) -> str:
+        made[name] = value
+        return f"icpc.{name}"
+
+    page.claim = claim
     said = page._companion()
-    assert made == {"companion_icpc": "What the public figures say."}
+    first = {f"companion_{s}_wave1": public.quoted(s, 1) for s in ("icpc", "icpc_per_referral")}
+    assert all(e is not None and e.wave == 1 for e in first.values())
+    assert made == {
+        "companion_icpc": "What the public figures say.",
+        **{name: e.att for name, e in first.items() if e is not None},
+    }
+    assert "{icpc.companion_icpc_wave1:full}" in said
     assert "{icpc.companion_icpc}" in said
     assert "not the outcome of this chapter" in said
