@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 CONF = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
-import sos_numbers
+from sos_book import numbers
 extensions = ["myst_parser"]
 def _page(app, pagename, templatename, context, doctree):
-    sos_numbers.page(app, pagename, context)
+    numbers.page(app, pagename, context)
 def setup(app):
-    sos_numbers.connect(app)
+    numbers.setup(app)
     app.connect("html-page-context", _page)
 """
 
