@@ -39,10 +39,12 @@ def stale(results: Iterable[ChapterResult]) -> tuple[str, ...]:
 
 def _now(result: ChapterResult) -> dict[str, str]:
     """Hashes as they would be now, of all that is at hand."""
-    from sos_analysis.chapters import reference
+    from sos_analysis.chapters import explore, reference
     from sos_analysis.chapters.england import NAME as ENGLAND
     from sos_analysis.chapters.england import hashes as england_hashes
 
+    if result.name in (explore.PUBLIC, explore.EXAMPLE):
+        return explore.foundation(result.name)
     chosen = dict(result.parameters)
     if hidden_place(chosen.get("study")):  # a study file, whose place results do not tell
         return {"code": code_hash()}

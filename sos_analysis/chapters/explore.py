@@ -13,6 +13,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from sos_analysis import companion
 from sos_analysis.chapters.curve import outcome_curve
 from sos_analysis.chapters.curve_figure import CHOICE_WORDS, known
 from sos_analysis.chapters.ledger import Ledger
@@ -22,7 +23,7 @@ from sos_analysis.companion.grid import MAIN_WAY, Grid, GridPoint, grid_for, is_
 from sos_analysis.disclosure import ALREADY_PUBLISHED, Column, SafeTable, safe_table
 from sos_analysis.estimation.specifications import Curve
 from sos_analysis.records.public import PublicOutcome, public_sources
-from sos_analysis.results import ChapterResult, code_hash
+from sos_analysis.results import ChapterResult, code_hash, content_hash
 from sos_analysis.study import Study, load_study
 from sos_analysis.study.universe import Universe, load_universe
 from sos_analysis.workspace import extract_folder, extract_hash, truth
@@ -89,6 +90,14 @@ CHOICES: Mapping[str, Mapping[str, Choice]] = MappingProxyType(
 # --- public statistics ------------------------------------------------------------------------
 
 
+def foundation(name: str) -> dict[str, str]:
+    """What one of the two results rests on besides its data: what is declared, and code."""
+    if name == EXAMPLE:
+        return {"universe": load_universe().hash[:12], "code": code_hash()}
+    declared = [repr(part) for part in (*companion.DESIGNS, *public_sources().outcomes)]
+    return {"study": content_hash(declared), "code": code_hash()}
+
+
 def public(public_data: str = "") -> ChapterResult:
     """All ways to compare pilots with others on public statistics."""
     return public_result(grid_for(public_data or None), public_data)
@@ -99,7 +108,7 @@ def public_result(found: Grid, public_data: str = "") -> ChapterResult:
     outcomes = [
         o for o in public_sources().outcomes if any(p.outcome == o.id for p in found.points)
     ]
-    hashes = {"data": found.data_hash[:12], "code": code_hash()}
+    hashes = {**foundation(PUBLIC), "data": found.data_hash[:12]}
     ledger = Ledger(
         PUBLIC,
         PUBLIC,
@@ -214,10 +223,9 @@ def example(study_id: str = "synthetic", extract: str = "") -> ChapterResult:
         for name in OUTCOMES
     }
     hashes = {
+        **foundation(EXAMPLE),
         "study": study.short_hash,
-        "universe": universe.hash[:12],
         "data": extract_hash(extract_folder(study, extract or None))[:12],
-        "code": code_hash(),
     }
     return example_result(study, universe, curves, truth(study, extract or None), hashes, extract)
 
