@@ -41,6 +41,21 @@ from sos_analysis.pipeline.scan_marks import (
 
 #: Files that tools leave beside pages.
 _TOOLS = (".buildinfo", ".nojekyll", "robots.txt", "sitemap.xml", "objects.inv", "CNAME")
+#: Files that describe the others, and what in them is no number of a result.
+_DESCRIPTIONS = ("datapackage.json", "ro-crate-metadata.json")
+_OF_FILES = (
+    "name",
+    "path",
+    "@id",
+    "bytes",
+    "hash",
+    "sha256",
+    "contentSize",
+    "version",
+    "softwareVersion",
+    "@context",
+)
+_DATED = ("datePublished", "dateCreated", "dateModified", "created", "endTime", "startTime")
 _MOST = 5
 
 
@@ -173,10 +188,10 @@ class _Scanner:
         raw = self.text(path)
         self._index_words(path, raw)
         left = pages.read(self.can.strip(raw))
-        self.number(path, "text", left.text)
+        self.number(path, "text", self.can.unsaid(left.text))
         self.marks(path, "text", left.text)
         for name, value in left.spoken:
-            self.number(path, f"attribute {name}", value)
+            self.number(path, f"attribute {name}", self.can.unsaid(value))
             self.marks(path, f"attribute {name}", value)
         for comment in left.comments:
             self.number(path, "comment", comment)
@@ -186,7 +201,11 @@ class _Scanner:
             self.tell(path, "code", pages.data_rows(block))
         for kind, body in left.scripts:
             self.marks(path, "script", body)
-            if "json" in kind:
+            if self.can.stands_for(kind, body):
+                continue
+            if kind == "application/ld+json":
+                self.described(path, "description for machines", json.loads(body))
+            elif "json" in kind:
                 self.tell(path, "script", iter(["data that no chart of the results has"]))
             else:
                 self.number(path, "script", body)
@@ -198,7 +217,8 @@ class _Scanner:
         # As Sphinx cuts it: tags out, nothing in their place.
         body = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", raw)
         bare = html.unescape(re.sub(r"<[^<]*?>", "", body)).lower()
-        self.tokens[name] = set(re.findall(r"\w+", bare))
+        spaced = html.unescape(re.sub(r"<[^<]*?>", " ", body)).lower()
+        self.tokens[name] = set(re.findall(r"\w+", f"{bare} {spaced}"))
         self.pairs |= pages.neighbours(whole.text) | pages.neighbours(
             html.unescape(re.sub(r"<[^<]*?>", " ", body))
         )
@@ -206,8 +226,11 @@ class _Scanner:
     def download(self, path: Path) -> None:
         inside = path.relative_to(self.site / "downloads").as_posix()
         found = self.text(path)
-        self.marks(path, "file", found) if inside not in self.can.files else None
-        if inside not in self.can.files:
+        if inside not in self.can.files and inside not in _DESCRIPTIONS:
+            self.marks(path, "file", found)
+        if inside in _DESCRIPTIONS:
+            self.described(path, "file", json.loads(found))
+        elif inside not in self.can.files:
             self.fault(path, "no result has this file")
         elif found != self.can.files[inside]:
             expected = self.can.files[inside].splitlines()
@@ -244,6 +267,10 @@ class _Scanner:
 
     def theme(self, path: Path) -> None:
         if file_digest(path) in theme_files():
+            return
+        if path.name in self.can.scripts:
+            if self.text(path) != self.can.scripts[path.name]:
+                self.fault(path, "differs from the result it was made of")
             return
         # A few are filled in at build time: their words are looked at, not their code.
         if path.suffix not in (".css", ".js", ".html"):
@@ -301,6 +328,19 @@ class _Scanner:
     def _json(self, path: Path, where: str, value: Any) -> None:
         self.findings(path, notebooks.json_text(where, value))
 
+    def described(self, path: Path, where: str, value: Any) -> None:
+        """Words of a description of files: no sizes, fingerprints, versions, days of making."""
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if key not in (*_OF_FILES, *_DATED):
+                    self.described(path, where, inner)
+        elif isinstance(value, list):
+            for inner in value:
+                self.described(path, where, inner)
+        elif value is not None and not isinstance(value, bool):
+            self.number(path, where, self.can.unsaid(str(value)))
+            self.marks(path, where, str(value))
+
     # --- across files ------------------------------------------------------------------------
 
     def search(self, path: Path) -> None:
@@ -332,7 +372,10 @@ class _Scanner:
             self.tell(path, part, self._strange(content, part))
         for part in ("objects", "objnames", "objtypes", "indexentries"):
             if content[part]:
-                self._json(path, part, content[part])
+                held = content[part]
+                if part == "indexentries":  # each place begins with the number of its page
+                    held = {k: [_spaced(at[1:]) for at in places] for k, places in held.items()}
+                self._json(path, part, held)
 
     def _strange(self, content: dict[str, Any], part: str) -> Iterator[str]:
         names = content["docnames"]
@@ -368,3 +411,8 @@ class _Scanner:
 
 def _letters(text: str) -> str:
     return re.sub(r"\W+", "", html.unescape(text)).lower()
+
+
+def _spaced(place: list[Any]) -> list[Any]:
+    """The anchor of an entry of the index as words."""
+    return [part.replace("-", " ") if isinstance(part, str) else part for part in place]

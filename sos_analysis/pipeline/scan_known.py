@@ -13,13 +13,18 @@ from pathlib import Path
 from sos_analysis import charts, tables
 from sos_analysis.errors import ClaimError
 from sos_analysis.formats import escape
+from sos_analysis.pipeline.explore_payload import payload, script
+from sos_analysis.pipeline.metadata import results_schema
 from sos_analysis.pipeline.notebooks import download_name
-from sos_analysis.results import Bundle, ChapterResult
+from sos_analysis.pipeline.takeaway import SCHEMA
+from sos_analysis.pipeline.verify_grids import SCRIPTS
+from sos_analysis.results import Bundle, ChapterResult, pieces
 from sos_analysis.sources import ROOT
 
 _CLAIM = re.compile(
     r'<span class="claim claim-\w+" data-claim="([^"]+)"(?: data-form="(\w+)")?>(.*?)</span>', re.S
 )
+_ROW = re.compile(r'<tr id="([^"]+)">.*?</tr>', re.S)
 
 
 @dataclass(frozen=True)
@@ -31,20 +36,47 @@ class Known:
     fragments : HTML of safe tables, charts, checks, verdicts and sentences, longest first.
     plain : the same as text, as notebooks keep it.
     files : text of each download by its path below ``downloads/``.
-    names : words of titles and labels that results bring to headings.
+    scripts : text of each script that hands results to a page, by its path below ``_static/``.
+    rows : HTML of the row that says how a number was made, by its anchor.
+    said : titles, captions and other words of safe objects that hold a number, longest first.
     """
 
     bundle: Bundle
     fragments: tuple[str, ...]
     plain: frozenset[str]
     files: dict[str, str]
+    scripts: dict[str, str]
+    rows: dict[str, str]
+    said: tuple[str, ...]
+
+    def unsaid(self, text: str) -> str:
+        """Text without the words of safe objects, which other pages and descriptions repeat."""
+        text = " ".join(text.split())
+        for known_words in self.said:
+            if known_words in text:
+                text = text.replace(known_words, " ")
+        return text
 
     def strip(self, page: str) -> str:
         """HTML without what is known to be safe: what is left has to answer for itself."""
         for fragment in self.fragments:
             if fragment in page:
                 page = page.replace(fragment, " ")
+        page = _ROW.sub(lambda m: " " if self.rows.get(m[1]) == m[0] else m[0], page)
         return _CLAIM.sub(self._claim, page)
+
+    def stands_for(self, kind: str, body: str) -> bool:
+        """Whether a block of data in a page says only which results the page was made with."""
+        try:
+            held = json.loads(body)
+        except ValueError:
+            return False
+        if "json" not in kind or not isinstance(held, dict) or set(held) != {"results", "claims"}:
+            return False
+        seals = self.bundle.seals
+        return all(seals.get(k) == v for k, v in held["results"].items()) and all(
+            name in self.bundle.claims for name in held["claims"]
+        )
 
     def _claim(self, match: re.Match[str]) -> str:
         claim_id, form, inner = match[1], match[2] or "text", match[3]
@@ -73,8 +105,37 @@ def known(bundle: Bundle) -> Known:
         files |= result.csv_files()
         name = download_name(result.name, "json", result.origin)
         files[f"{result.name}/{name}"] = result.to_json()
+    files[SCHEMA] = json.dumps(results_schema(), indent=1, ensure_ascii=False) + "\n"
     ordered = sorted((f for f in fragments if len(f) > 12), key=lambda f: (-len(f), f))
-    return Known(bundle, tuple(ordered), frozenset(plain), files)
+    rows = {c.anchor: _row(pieces.provenance([c]).html) for c in bundle.claims.values()}
+    return Known(
+        bundle, tuple(ordered), frozenset(plain), files, _scripts(bundle), rows, _said(bundle)
+    )
+
+
+def _said(bundle: Bundle) -> tuple[str, ...]:
+    """Words of tables and charts that hold a digit."""
+    found: set[str] = set()
+    for result in bundle:
+        shown = [*result.tables.values(), *(f.data for f in result.figures.values())]
+        for item in (*shown, *result.figures.values()):
+            for name in ("title", "caption", "subtitle", "source", "alt"):
+                found.add(" ".join(str(getattr(item, name, "") or "").split()))
+    kept = (text for text in found if len(text) > 12 and re.search(r"\d", text))
+    return tuple(sorted(kept, key=lambda text: (-len(text), text)))
+
+
+def _row(html_: str) -> str:
+    found = _ROW.search(html_)
+    return found[0] if found else ""
+
+
+def _scripts(bundle: Bundle) -> dict[str, str]:
+    return {
+        Path(name).name: script(payload(bundle, result))
+        for name, result in SCRIPTS.items()
+        if result in bundle.chapters
+    }
 
 
 def _exhibits(result: ChapterResult, fragments: set[str], plain: set[str]) -> None:
@@ -99,14 +160,14 @@ def _exhibits(result: ChapterResult, fragments: set[str], plain: set[str]) -> No
         )
         fragments |= set(re.findall(r'<p class="sos-key">.*?</p>', whole.html, re.S))
         plain.add(whole.text)
-    pieces = [result.say(name) for name in result.prose]
+    said = [result.say(name) for name in result.prose]
     if result.checks:
-        pieces.append(result.checks_table())
-        fragments |= set(re.findall(r"<li class=.*?</li>", pieces[-1].html, re.S))
+        said.append(result.checks_table())
+        fragments |= set(re.findall(r"<li class=.*?</li>", said[-1].html, re.S))
     if result.verdict is not None:
-        pieces.append(result.verdict_card())
-    fragments |= {piece.html for piece in pieces}
-    plain |= {piece.text for piece in pieces}
+        said.append(result.verdict_card())
+    fragments |= {piece.html for piece in said}
+    plain |= {piece.text for piece in said}
 
 
 def _summary(title: str) -> str:

@@ -22,7 +22,7 @@ _MONTH = (
 _N = r"\d[\d,]*(?:\.\d+)?"
 _UNITS = (
     r"(?:working\s+)?(?:days?|weeks?|months?|years?|hours?|minutes?|seconds?)"
-    r"|kB|MB|GB|px|rem|points?|digits|decimals?|cores"
+    r"|bytes|kB|MB|GB|files|px|pixels|rem|points?|digits|decimals?|cores"
 )
 
 #: Contexts in which a number is no count of anybody. Each is taken out before numbers are sought.
@@ -31,6 +31,8 @@ _ALLOWED = [
     for pattern in (
         r"https?://\S+|www\.\S+|\bdoi[:.]\S+|10\.\d{4,}/\S+",
         r"\bcommit [0-9a-f]{7,40}\b",
+        r"\bUTF-8\b|\bCC-BY-4\.0\b",
+        r"\([A-Za-z ]+[-−]\s?1\)|\bAR\(1\)",  # degrees of freedom
         r"\bWCR-\d\d\b",  # a bootstrap, with the weights of its residuals
         rf"\b\d{{1,2}}(?:st|nd|rd|th)?\s+(?:{_MONTH})\b(?:\s+\d{{4}})?",
         rf"\b(?:{_MONTH})\s+\d{{4}}\b",
