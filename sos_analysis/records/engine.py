@@ -100,6 +100,9 @@ class Engine:
     def keep(self, table: ibis.Table) -> ibis.Table:
         """Materialise a table until `drop` or `close`."""
         held = table.cache()
+        if self.con.name == "pyspark":
+            # Spark would wait until the rows are asked for, when their files may be gone.
+            held.count().to_pyarrow()
         self._held.append(held)
         return held
 
