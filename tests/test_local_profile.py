@@ -25,7 +25,8 @@ def test_page_is_guarded_marked_and_accessible(tmp_path, small_study, browser) -
     # Counts of children and cases: hidden, or rounded to 5 and never below the threshold.
     shown = [
         int(cell.replace("\u202f", "").replace(",", "").replace(" ", ""))
-        for row in re.findall(r"<tr>(.*?)</tr>", text)
+        for own in re.findall(r'data-origin="synthetic" style.*?</table>', text)
+        for row in re.findall(r"<tr>(.*?)</tr>", own)
         for cell in re.findall(r"<td[^>]*>([\d, \u202f]+)</td>", row)
     ]
     assert len(shown) > 50

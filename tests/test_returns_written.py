@@ -121,15 +121,21 @@ def test_ssda903_has_the_columns_and_codes_of_the_return(written) -> None:
 def test_returns_and_extract_tell_the_same_outcomes(written, small_study) -> None:
     """Row by row, over the years that both cover and definitions that need no derived mark."""
 
-    def rows(folder: Path, name: str) -> pd.DataFrame:
-        with open_extract(folder, authority="004") as records:
-            found = events(records, small_study, name, "strict").to_pyarrow().to_pandas()
-        found = found[found["event_date"] >= date(2013, 4, 1)]
-        keys = ["la", "child_id", "event_date"]
-        return found[[*keys, "y"]].sort_values(keys, ignore_index=True)
+    names = ("duration", "rereferral", "kinship")
+    keys = ["la", "child_id", "event_date"]
 
-    for name in ("duration", "rereferral", "kinship"):
-        theirs, ours = rows(written / "npd", name), rows(written / "both", name)
+    def rows(folder: Path) -> list[pd.DataFrame]:
+        with open_extract(folder, authority="004") as records:
+            found = [
+                events(records, small_study, name, "strict").to_pyarrow().to_pandas()
+                for name in names
+            ]
+        later = [rows[rows["event_date"] >= date(2013, 4, 1)] for rows in found]
+        return [rows[[*keys, "y"]].sort_values(keys, ignore_index=True) for rows in later]
+
+    for name, theirs, ours in zip(
+        names, rows(written / "npd"), rows(written / "both"), strict=True
+    ):
         assert len(ours) > 20
         pd.testing.assert_frame_equal(ours, theirs, obj=name)
 

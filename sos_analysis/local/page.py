@@ -137,7 +137,10 @@ def _context(y: Yearly, name: str) -> str:
         return ""
     table = safe_table(
         [{"time": year, "england": value} for year, value in sorted(y.national.items())],
-        columns={"time": "Year ending 31 March", "england": "England, per 100"},
+        columns={
+            "time": "Year ending 31 March",
+            "england": {"label": "England, per 100", "decimals": 1},
+        },
         title="For context: England, as published",
         caption=y.national_note,
         source=y.national_source,

@@ -49,11 +49,23 @@ def _spark(address: str) -> Any:
         # What is no number or no date is empty, as it is in the embedded engine.
         .config("spark.sql.ansi.enabled", "false")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        .config("spark.sql.shuffle.partitions", "8")
+        .config("spark.sql.shuffle.partitions", "4" if address == LOCAL_SPARK else "64")
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
-    return ibis.pyspark.connect(session)
+    con = ibis.pyspark.connect(session)
+    keep = con._create_cached_table
+
+    def keep_now(name: str, table: Any) -> Any:
+        # Ibis 12 forgets tables in memory here; and Spark would wait until the rows are asked for,
+        # when the files they come from may be gone.
+        con._run_pre_execute_hooks(table)
+        held = keep(name, table)
+        held.count().to_pyarrow()
+        return held
+
+    con._create_cached_table = keep_now
+    return con
 
 
 class Engine:

@@ -42,15 +42,10 @@ _PROVIDERS = {"P1": "PR0", "K2": "PR4", "K1": "PR4", "H5": "PR4", "R1": "PR4", "
 #: Postcodes of the Department for Education and of the House of Commons: nobody's home.
 HOME, AWAY = "SW1P 3BT", "SW1A 0AA"
 UNKNOWN_PROVIDER = "XXXXXXX"
-_REGISTERED = (
-    "A",
-    "U",
-    "K1",
-    "K2",
-    "R3",
-    "S1",
-    "Q",
-)  # what placements with such a number begin with
+# What placements with a provider number begin with; from the return of 2024 two more.
+_REGISTERED = ("A", "U", "K1", "K2", "R3", "S1", "Q")
+_REGISTERED_LATER, _LATER = (*_REGISTERED, "H5", "P2"), year_end(2023)
+_LETTERS_SINCE = 2025  # sex as M or F
 _TEENAGE = 14  # years from which semi-independent living is allowed
 # Special guardianship of a former foster carer, where the last placement was no foster home.
 _FROM_FOSTER = {"E45": "E47", "E46": "E48"}
@@ -83,7 +78,7 @@ def return_rows(history: History, year: int) -> Rows:
         seen.add(child)
         header = {
             "CHILD": ids[child],
-            "SEX": "1" if children.male[child] else "2",
+            "SEX": ("MF" if year >= _LETTERS_SINCE else "12")[int(not children.male[child])],
             "DOB": _day(born),
             "ETHNIC": tables.ethnicities[int(children.ethnicity[child])],
             "UPN": "UN1" if ends - born < 5 * 366 else "UN5",
@@ -111,7 +106,7 @@ def _episode(history: History, i: int, child: str, born: int, ends: int) -> dict
     legal, begins, reason = LEGAL[int(care.legal[i])], STARTS[int(care.begins[i])], ""
     place = PLACEMENTS[int(care.placement[i])]
     if care.period_end[i] >= PLACEMENT_CHANGE:
-        place = _NEW_PLACES.get(place, place)
+        place = _new_place(history, i, place)
     if place == "H5" and care.start[i] < anniversary_day(born, _TEENAGE):
         place = "K2"
     if place == "P1" and legal == "V2":
@@ -129,6 +124,7 @@ def _episode(history: History, i: int, child: str, born: int, ends: int) -> dict
     follows = i + 1 < len(care.case) and care.case[i + 1] == case
     moved = reason == layout.CONTINUES and follows and STARTS[int(care.begins[i + 1])] in _MOVES
     need = int(facts.need[case])
+    registered = _REGISTERED_LATER if ends > _LATER else _REGISTERED
     return {
         "CHILD": child,
         "DECOM": _day(care.start[i]),
@@ -145,15 +141,29 @@ def _episode(history: History, i: int, child: str, born: int, ends: int) -> dict
         if history.tables.children.asylum[history.tables.cases.child[case]]
         else HOME,
         "PL_POST": HOME if place == "P1" else AWAY,
-        "URN": UNKNOWN_PROVIDER if place.startswith(_REGISTERED) else "",
+        "URN": UNKNOWN_PROVIDER if place.startswith(registered) else "",
     }
+
+
+def _new_place(history: History, i: int, place: str) -> str:
+    """The code after the change of list: that of the same home, where a later episode tells it."""
+    if place not in _NEW_PLACES:
+        return place
+    care = history.tables.care
+    for j in range(i + 1, len(care.case)):
+        if care.case[j] != care.case[i] or STARTS[int(care.begins[j])] != "L":
+            break
+        later = PLACEMENTS[int(care.placement[j])]
+        if later not in _NEW_PLACES:
+            return later
+    return _NEW_PLACES[place]
 
 
 def _health(history: History, i: int, child: str, born: int, year: int) -> dict[str, str] | None:
     """Health and offending, of children looked after for the whole year up to its end."""
     care = history.tables.care
     begins, ends = year_end(year - 1) + 1, year_end(year)
-    if care.period_start[i] > begins or care.period_end[i] <= ends:
+    if care.period_start[i] > begins or care.period_end[i] < ends:
         return None
     age = next(a for a in range(30, -1, -1) if a == 0 or anniversary_day(born, a) <= ends)
     first = next(a for a in range(30, -1, -1) if a == 0 or anniversary_day(born, a) <= begins)
