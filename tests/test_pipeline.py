@@ -136,7 +136,7 @@ def test_a_failing_chapter_does_not_stop_the_others(own_book):
         (["build", "--only", "rq4_kinship"], r"no chapter 'rq4_kinship'.*rq4_kinship_care"),
         (["build", "--study", "nowhere"], "nowhere"),
         (["build", "--extract", "no/such/folder"], r"no extract at .*no/such/folder"),
-        (["check-extract", "no/such/folder"], r"no folder no/such/folder"),
+        (["check-extract", "no/such/folder"], r"no folder or file no/such/folder"),
         (["verify", "--site", "no/such/folder"], r"no pages in no/such/folder"),
         (["release", "--out", "sos_analysis"], r"sos_analysis is not a release"),
         (["build", "--scale", "0"], "above 0"),

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from returns_files import cin_xml, ssda903_csv, ssda903_xml, write
+from test_records import extract, rows
 
 from sos_analysis.__main__ import main
 from sos_analysis.errors import RecordsError
@@ -25,8 +27,6 @@ from sos_analysis.records.files import days
 from sos_analysis.records.files.staging import mask
 from sos_analysis.records.inspection import inspect
 from sos_analysis.records.returns import cin_census, cin_layout, ssda903, ssda903_layout
-from tests.returns_files import cin_xml, ssda903_csv, ssda903_xml, write
-from tests.test_records import extract, rows
 
 D = date
 SECRET = "Zq7Secret"  # stands for whatever must never be shown

@@ -122,6 +122,8 @@ def _page(site: Path, name: str) -> BeautifulSoup:
 def _words(site: Path, name: str) -> str:
     page = _page(site, name).select_one("article")
     assert page is not None
+    for link in page.select(".sos-how"):  # the quiet links are not read as part of a sentence
+        link.decompose()
     return " ".join(page.get_text(" ").split())
 
 

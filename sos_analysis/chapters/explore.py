@@ -79,7 +79,7 @@ EXAMPLE_CHOICES: Mapping[str, Choice] = MappingProxyType(
     {
         key: Choice(CHOICE_WORDS[key][0], CHOICE_WORDS[key][1])
         for key in ("definition", "comparators", "effects", "covariates", "weights",
-                    "embedding", "period")
+                    "embedding", "window", "period")
     }
 )  # fmt: skip
 CHOICES: Mapping[str, Mapping[str, Choice]] = MappingProxyType(

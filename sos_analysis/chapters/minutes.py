@@ -47,7 +47,7 @@ MINUTES: Mapping[str, tuple[str, str, str]] = {
     "comparator_practice_models": (
         _EXAMPLE,
         _REAL,
-        "what Signs of Safety does where nobody uses anything like it",
+        "what the approach does where nobody uses anything like it",
     ),
     "robustness": (
         "the worked example run in every reasonable way, to see which of its conclusions hold",
@@ -57,7 +57,7 @@ MINUTES: Mapping[str, tuple[str, str, str]] = {
     "method_validation": (
         "a trial of the methods on made-up data whose truth is known",
         "a trial of the methods on made-up data whose truth is known",
-        "anything about Signs of Safety",
+        "anything about the approach itself",
     ),
     "public_statistics": (
         "real evidence on whole authorities",

@@ -70,6 +70,7 @@ def provenance(claims: Sequence[Claim], title: str = "this page") -> Rendered:
     html = (
         '<div class="sos-table sos-how-list" role="region" tabindex="0" '
         f'aria-label="Where the numbers come from: {escape(title)}"><table>'
+        f"<caption>Where the numbers come from: {escape(title)}</caption>"
         '<thead><tr><th scope="col">Number or words</th><th scope="col">Kind</th>'
         '<th scope="col">Made by, or source</th>'
         '<th scope="col">Fingerprints</th></tr></thead>'
