@@ -15,13 +15,13 @@ from sos_analysis.workspace import RELEASED_MARK, RESULTS
 _WORDS = {"study": "study file", "data": "data", "public": "public statistics", "code": "code"}
 
 
-def stale(results: Iterable[ChapterResult]) -> tuple[str, ...]:
+def stale(results: Iterable[ChapterResult], folder: Path = RESULTS) -> tuple[str, ...]:
     """One sentence for each result that does not fit what is here now.
 
     Data that are not at hand cannot be compared; their part of the comparison is left out,
-    and all of it for the results of a release.
+    and all of it where a mark in their folder says that they came with a release.
     """
-    if (RESULTS / RELEASED_MARK).is_file():
+    if (folder / RELEASED_MARK).is_file():
         return ()  # results of a release: study, records and code are elsewhere
     lines = []
     for result in results:

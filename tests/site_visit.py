@@ -125,7 +125,11 @@ class Visit:
         # Both before the page is measured, as a reader's own click would be.
         self.page.evaluate(
             """async () => {
+              // What a click opens pushes the rest down; only the page's own moves count.
+              const before = window.sosShift;
               document.querySelectorAll('details.sos-fold').forEach(d => { d.open = true; });
+              await new Promise(r => setTimeout(r, 200));
+              window.sosShift = before;
               for (const f of document.querySelectorAll('figure.sos-figure')) {
                 f.scrollIntoView({block: 'center', behavior: 'instant'});
                 await new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)));

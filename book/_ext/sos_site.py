@@ -214,7 +214,7 @@ def _head(
     context["metatags"] = (
         f"{context.get('metatags', '')}{metatags}"
         f'<meta name="twitter:card" content="summary">'
-        f'<script type="application/ld+json">{linked}</script>'
+        f'<script id="sos-linked" type="application/ld+json">{linked}</script>'
     )
 
 

@@ -77,7 +77,10 @@ def _trim_styles(out: Path) -> None:
     words = words_of(sources)
     # A style sheet that only names another costs a phone a second journey.
     theme = out / "_static" / "styles" / "theme.css"
-    if re.sub(r"(?s)/\*.*?\*/", "", theme.read_text("utf-8")).strip() == _IMPORT:
+    if (
+        theme.is_file()
+        and re.sub(r"(?s)/\*.*?\*/", "", theme.read_text("utf-8")).strip() == _IMPORT
+    ):
         shutil.copyfile(out / "_static" / "basic.css", theme)
     for path in (out / "_static").rglob("*.css"):
         path.write_text(trim(path.read_text("utf-8"), words), encoding="utf-8", newline="\n")

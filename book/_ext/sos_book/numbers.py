@@ -52,7 +52,7 @@ def load(app: Sphinx) -> None:
     """The bundle; an error if it is not whole, or rests on other study, data or code."""
     try:
         bundle = load_bundle(Path(app.srcdir, RESULTS))
-        wrong = [*bundle.unfounded(), *stale(bundle)]
+        wrong = [*bundle.unfounded(), *stale(bundle, Path(app.srcdir, RESULTS))]
     except SosError as error:
         raise ExtensionError(str(error)) from error
     if wrong:
