@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
 import re
@@ -86,6 +87,43 @@ def test_the_crate_names_every_file_and_what_made_it(folder: Path) -> None:
     assert {p.id for run in runs for p in run["result"]} | {
         *("results.schema.json", "datapackage.json")
     } == named
+
+
+def test_the_files_carry_the_day_of_the_version_and_never_that_of_the_clock(
+    monkeypatch, tmp_path
+) -> None:
+    """Two faked days, one date: builds of the same inputs are the same bytes on any day."""
+    cited = str(yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["date-released"])
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    crates = []
+    for day in (dt.datetime(2020, 2, 3, tzinfo=dt.UTC), dt.datetime(2031, 5, 6, tzinfo=dt.UTC)):
+
+        class Clock(dt.datetime):
+            @classmethod
+            def now(cls, tz=None, day=day):
+                return day
+
+            @classmethod
+            def today(cls, day=day):
+                return day
+
+        monkeypatch.setattr(takeaway.dt, "datetime", Clock)
+        place = tmp_path / str(day.year)
+        place.mkdir()
+        takeaway.write_all(place, [], tmp_path, tmp_path)
+        crates.append((place / takeaway.CRATE).read_bytes())
+    assert crates[0] == crates[1]
+    assert f'"datePublished": "{cited}"'.encode() in crates[0]
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert takeaway.made_on() == "1970-01-02"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
+    with pytest.raises(SosError, match="SOURCE_DATE_EPOCH is 'soon'"):
+        takeaway.made_on()
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    undated = tmp_path / "CITATION.cff"
+    undated.write_text("version: 1\n", "utf-8")
+    with pytest.raises(SosError, match="date-released"):
+        takeaway.made_on(undated)
 
 
 def test_results_follow_their_schema(folder: Path) -> None:

@@ -406,6 +406,8 @@ class _Plan:
                 lambda: {
                     "code": code_hash("results", "pipeline.work", "pipeline.takeaway"),
                     "base": os.environ.get("SOS_BASE_URL", ""),
+                    "day": os.environ.get("SOURCE_DATE_EPOCH", ""),
+                    "citation": self.run.hashes.of(ROOT / "CITATION.cff"),
                     **self._files(RESULTS, EXECUTED),
                 },
                 after=after,

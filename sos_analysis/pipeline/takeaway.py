@@ -22,7 +22,10 @@ from sos_analysis.pipeline.metadata import (
 )
 from sos_analysis.pipeline.notebooks import download_name
 from sos_analysis.results import ChapterResult
+from sos_analysis.sources import ROOT
 
+#: How this version is cited; it holds the day of the version.
+CITED = ROOT / "CITATION.cff"
 #: Files about all others, at the top of the folder.
 SCHEMA, PACKAGE, CRATE = "results.schema.json", "datapackage.json", "ro-crate-metadata.json"
 #: What the page on downloads is written from.
@@ -51,11 +54,28 @@ def base_address() -> str:
     return f"{given.rstrip('/')}/" if given else ""
 
 
-def made_on() -> str:
-    """Date of the files: SOURCE_DATE_EPOCH where it is set (same bytes again), else today, UTC."""
-    given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    now = dt.datetime.fromtimestamp(int(given), dt.UTC) if given else dt.datetime.now(dt.UTC)
-    return now.date().isoformat()
+def made_on(cited: Path = CITED) -> str:
+    """Date that the files carry: SOURCE_DATE_EPOCH where it is set, else the version's.
+
+    Never the clock's: the same inputs then make the same bytes on any day.
+
+    Raises
+    ------
+    SosError
+        SOURCE_DATE_EPOCH is no number of seconds, or the citation has no date.
+    """
+    import yaml
+
+    given = os.environ.get("SOURCE_DATE_EPOCH", "").strip()
+    try:
+        if given:
+            return dt.datetime.fromtimestamp(int(given), dt.UTC).date().isoformat()
+        found = yaml.safe_load(cited.read_text("utf-8")).get("date-released")
+        return dt.date.fromisoformat(str(found)).isoformat()
+    except (OSError, ValueError, OverflowError, AttributeError) as error:
+        what = f"SOURCE_DATE_EPOCH is {given!r}" if given else f"{cited.name}: date-released"
+        asks = "seconds since 1970" if given else "the day of this version, as 2026-11-24"
+        raise SosError(f"{what}; give {asks} ({error})") from error
 
 
 def write_all(
