@@ -24,6 +24,18 @@ ROOT = Path(__file__).resolve().parents[1]
 SCALE = "0.05"
 
 
+@dataclass(frozen=True)
+class Rules:
+    """Rules of disclosure as a secure setting has them, for tests of the guard."""
+
+    threshold: int = 10
+    rounding_base: int = 5
+    minimum_authorities: int = 2
+    source: str = "test"
+    names: tuple[str, ...] = ()
+    local: str = ""
+
+
 @contextlib.contextmanager
 def one_at_a_time(name: str, folder: Path, seconds: float = 900) -> Iterator[None]:
     """Hold a lock that the other test processes respect; a dead holder's lock is taken over."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ast
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from sos_analysis.disclosure import (
     CONFIDENTIAL,
+    DIFFERENCES,
+    KINDS,
     Column,
     FigureOptions,
     SafeFigure,
@@ -29,17 +32,6 @@ from sos_analysis.disclosure.attack import Equation, bounds, knowledge, protect
 from sos_analysis.disclosure.audit import attack
 from sos_analysis.errors import DisclosureError
 
-
-@dataclass(frozen=True)
-class Rules:
-    threshold: int = 10
-    rounding_base: int = 5
-    minimum_authorities: int = 2
-    source: str = "test"
-    names: tuple[str, ...] = ()
-    local: str = ""
-
-
 RULES = Rules()
 
 
@@ -48,6 +40,7 @@ def request(rows: Any, labels: dict[str, str], counts: tuple[str, ...] = ("n",),
         "frame": rows,
         "columns": {**labels, **{c: Column(c.upper(), "children") for c in counts}},
         "count_columns": counts,
+        "population": "test",
         "category_columns": tuple(labels),
         "title": "Children counted",
         "source": "Test records",
@@ -319,6 +312,137 @@ def test_no_hidden_cell_of_any_edition_can_be_found(
             assert high >= threshold - 1 - 1e-6, (key, ends)
         else:
             assert high - low >= threshold - 2 - 1e-6, (key, ends)
+
+
+@pytest.mark.parametrize("rules", [RULES, Rules(20, 5), Rules(7, 3), Rules(30, 10), Rules(5, 1)])
+@pytest.mark.parametrize("seed", range(4))
+def test_counts_and_yearly_rates_together_give_no_count_away(rules: Any, seed: int) -> None:
+    """Tables of counts and of rates alone, at once, for an attacker written out here.
+
+    Who was counted (two phases, with the rate) and a trend of rates by year whose counts are not
+    shown. Unknown: events and outcomes of each year and phase. A year with a hidden rate keeps
+    its outcomes open, or those without.
+    """
+    rng = np.random.default_rng(seed)
+    years = 6
+    n = rng.integers(rules.threshold, 400, years)
+    y = rng.binomial(n, rng.choice([0.03, 0.3, 0.97], years))
+    phase = [range(0, 3), range(3, years)]
+    sums = [(int(n[list(p)].sum()), int(y[list(p)].sum())) for p in phase]
+    shared = {"rules": rules, "population": "p"}
+    when = [
+        {"when": w, "n": a, "y": b} for w, (a, b) in zip(("Before", "After"), sums, strict=True)
+    ]
+    made = safe_tables(
+        {
+            "counts": {
+                **request(when, {"when": "Time"}, **shared),
+                "columns": {"when": "Time", "n": Column("N", "cases"), "r": Column("R", "", 1)},
+                "rates": {"r": ("y", "n")},
+            },
+            "trend": {
+                **request(
+                    [{"time": t, "n": int(n[t]), "y": int(y[t])} for t in range(years)],
+                    {"time": "Year"},
+                    (),
+                    **shared,
+                ),
+                "columns": {"time": "Year", "r": Column("R", "", 1)},
+                "rates": {"r": ("y", "n")},
+            },
+        }
+    )
+    t, b = rules.threshold, rules.rounding_base
+    # The cells n_0.., y_0.., then their sums by phase; what rounding and the guard say of them.
+    size = 2 * years + 4
+    box: list[tuple[float, float | None]] = [(0.0, None)] * size
+    below: list[tuple[np.ndarray, float]] = []
+    equal: list[np.ndarray] = []
+
+    def rate(shown: Any, top: int, bottom: int) -> None:
+        if not isinstance(shown, (int, float)):
+            return
+        box[top], box[bottom] = (t, None), (t, None)
+        # Shown is the rate of rounded counts, each at most a base off, to one decimal.
+        for sign, end in ((1, shown + 0.05), (-1, shown - 0.05)):
+            row = np.zeros(size)
+            row[top], row[bottom] = sign * 100.0, -sign * end
+            below.append((row, 100.0 * b + abs(end) * b))
+
+    for i in range(years):
+        rate(made["trend"].rows[i][1], years + i, i)
+        below.append((np.eye(size)[years + i] - np.eye(size)[i], 0.0))
+    for k, p in enumerate(phase):
+        whole, part = 2 * years + k, 2 * years + 2 + k
+        for offset, cell in ((0, whole), (years, part)):
+            row = -np.eye(size)[cell]
+            row[[offset + i for i in p]] = 1.0
+            equal.append(row)
+        rate(made["counts"].rows[k][2], part, whole)
+        shown = made["counts"].rows[k][1]
+        if shown != CONFIDENTIAL:
+            box[whole] = knowledge(int(shown), b, t)
+    truth = np.r_[n, y, [s[0] for s in sums], [s[1] for s in sums]].astype(float)
+    assert all(row @ truth <= high + 1e-9 for row, high in below), "the attacker knows what is true"
+    looked = 0
+    for i in range(years):
+        if made["trend"].rows[i][1] != CONFIDENTIAL:
+            continue
+        small = int(y[i]) if y[i] < t else int(n[i] - y[i])
+        # The small one: the outcomes, or those without.
+        cost = np.eye(size)[years + i] if y[i] < t else np.eye(size)[i] - np.eye(size)[years + i]
+        ends = []
+        for sign in (1, -1):
+            solved = linprog(
+                sign * cost,
+                A_ub=np.array([r for r, _ in below]),
+                b_ub=[h for _, h in below],
+                A_eq=np.array(equal),
+                b_eq=np.zeros(len(equal)),
+                bounds=box,
+            )
+            ends.append(sign * solved.fun if solved.status == 0 else sign * -np.inf)
+        if small < t:
+            assert ends[0] <= 1 + 1e-6, (i, ends)
+            assert ends[1] >= t - 1 - 1e-6, (i, ends)
+        else:  # hidden so that another cannot be found
+            assert ends[1] - ends[0] >= t - 2 - 1e-6, (i, ends)
+        looked += 1
+    assert looked, "nothing was hidden, so nothing was attacked"
+
+
+def test_counts_from_records_say_whose_they_are_in_every_kind_of_table_and_chart() -> None:
+    """Without a population no count of records can be shown, so none escapes the joint attack."""
+    given = request([{"g": "a", "n": 40}, {"g": "b", "n": 4}], {"g": "G"}, population="")
+    with pytest.raises(DisclosureError, match="say whose children"):
+        safe_table(**given)
+    for kind, columns in KINDS.items():
+        row = {"label": "a", "time": 1, "series": "Pilots", "region": "London"}
+        row |= {"value": 1.0, "low": 0.0, "high": 2.0}
+        row = {k: row[k] for k in columns}
+        other = {"label": "b", "time": 2, "region": "South East"}
+        small = {**row, "n": 4, **{k: v for k, v in other.items() if k in row}}
+        shown = {
+            "title": "A message",
+            "subtitle": "Measure",
+            "alt": "Points",
+            "source": "Records",
+            "origin": "restricted",
+            "rules": RULES,
+            "options": FigureOptions("Difference", "per 100"),
+            "residual_dof": 26,
+            "authorities": 9,
+            "columns": {"n": Column("Children", "children")},
+            "count_columns": ("n",),
+        }
+        if kind not in DIFFERENCES:
+            shown["statistics"] = {k: "n" for k in ("value", "low", "high") if k in row}
+        with pytest.raises(DisclosureError, match="say whose children"):
+            safe_figure(kind, [{**row, "n": 40}, small], **shown)
+        figure = safe_figure(kind, [{**row, "n": 40}, small], **shown, population="p")
+        assert CONFIDENTIAL in figure.data.rows[1], kind
+        assert 4 not in figure.data.rows[1], kind
+        assert all(h.protected for h in attack({kind: figure.data})), kind
 
 
 # --- the other rules ---------------------------------------------------------------------------

@@ -7,10 +7,10 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from conftest import Rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,14 +31,6 @@ from sos_analysis.errors import DisclosureError
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = "</script><svg onload=alert(1)> & \"Co\" 'uncil' \u2028 end"
-
-
-@dataclass(frozen=True)
-class Rules:
-    threshold: int = 10
-    rounding_base: int = 5
-    minimum_authorities: int = 2
-    source: str = "test"
 
 
 OPTIONS = {
@@ -114,6 +106,7 @@ def make(kind: str, data: Any = None, *, origin: str = "restricted", **more: Any
         "rules": Rules(),
         "options": OPTIONS[kind],
         "count_columns": ("n",),
+        "population": "test",
         "authorities": 9,
         "caption": "Bars are intervals.",
     }
@@ -521,6 +514,7 @@ def table(**more: Any) -> SafeTable:
             "v": Column("Difference", "per 100", 1, signed=True),
         },
         count_columns=("n",),
+        population="test",
         estimates=("v",),
         residual_dof=26,
         authorities=9,
@@ -561,6 +555,7 @@ def test_a_table_without_symbols_has_no_key_and_plain_text_lines_up() -> None:
             [{"g": "a", "n": 1000}, {"g": "bb", "n": 20}],
             columns={"g": "Group", "n": "Children"},
             count_columns=("n",),
+            population="test",
             authorities=9,
             rules=Rules(),
             title="T",

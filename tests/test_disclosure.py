@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,15 +31,6 @@ from sos_analysis.disclosure import (
 )
 from sos_analysis.errors import DisclosureError
 
-
-@dataclass(frozen=True)
-class Rules:
-    threshold: int = 10
-    rounding_base: int = 5
-    minimum_authorities: int = 2
-    source: str = "test"
-
-
 RULES = Rules()
 
 
@@ -50,6 +41,7 @@ def make(rows: Any, columns: dict[str, Any], **more: Any) -> SafeTable:
         "origin": "restricted",
         "rules": RULES,
         "authorities": 9,
+        "population": "test",
     }
     return safe_table(rows, columns=columns, **{**given, **more})
 
@@ -67,6 +59,7 @@ def figure(kind: str = "estimates", rows: Any = None, **more: Any) -> SafeFigure
         "options": FigureOptions("Difference", "per 100"),
         "residual_dof": 26,
         "authorities": 9,
+        "population": "test",
     }
     default = [{k: v for k, v in values.items() if k in KINDS.get(kind, ())}]
     if kind in ("trend", "bars", "panels", "tiles"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import hashlib
 import json
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BuiltBook, sos
+from conftest import BuiltBook, Rules, sos
 
 from sos_analysis.checks import CheckResult
 from sos_analysis.disclosure import Column, safe_table
@@ -145,19 +144,12 @@ def test_a_forged_log_does_not_carry_a_forged_table(released, tmp_path) -> None:
 # --- what fails, what is for a person ----------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    threshold: int = 10
-    rounding_base: int = 5
-    minimum_authorities: int = 2
-    source: str = "test"
-
-
 def table(rows: Any, labels: tuple[str, ...] = ("g",), **more: Any):
     return safe_table(
         rows,
         columns={**{k: k.upper() for k in labels}, "n": Column("Children", "children")},
         count_columns=("n",),
+        population=more.pop("population", "alone"),
         category_columns=labels,
         title=more.pop("title", "Counted"),
         source="Records",
@@ -208,6 +200,17 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"claims": claim(value=7, unit="")},
         "review",
         "c.n is 7",
+    ),
+    "many numbers of one kind": (
+        {
+            "claims": {
+                k: v
+                for i in range(5)
+                for k, v in claim(id=f"c.m{i}.reports", value=i + 2, unit="").items()
+            }
+        },
+        "review",
+        "5 numbers named 'reports' (such as c.m0.reports), from 2 to 6, all made by test",
     ),
     "a count typed into a check": (
         {"checks": check_("Only 7 children moved.")},

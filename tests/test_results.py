@@ -7,12 +7,12 @@ import html.parser
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Rules
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,15 +21,6 @@ from sos_analysis.disclosure import Column, FigureOptions, safe_figure, safe_tab
 from sos_analysis.errors import ClaimError, DisclosureError
 from sos_analysis.formats import MINUS, escape, number, quantity, spoken
 from sos_analysis.results import Bundle, ChapterResult, Claim, content_hash, load_bundle
-
-
-@dataclass(frozen=True)
-class Rules:
-    threshold: int = 10
-    rounding_base: int = 5
-    minimum_authorities: int = 2
-    source: str = "test"
-
 
 XSS = '<script>alert("x")</script>&\'"\x00 council'
 
@@ -57,6 +48,7 @@ def chapter(name: str = "rq4_kinship_care", **more: Any) -> ChapterResult:
         [{"g": XSS, "n": 1234}, {"g": "Small", "n": 4}],
         columns={"g": "Group", "n": Column("Children", "children")},
         count_columns=("n",),
+        population="test",
         authorities=9,
         **shown,
     )

@@ -82,15 +82,23 @@ def test_the_built_site_holds_no_stray_digit_and_every_exhibit_is_compared(built
         "<table><tr><td>13</td></tr></table>",
         "<svg><text>13</text></svg>",
         "<p>Between 2017 per 100 and more.</p>",
+        "<p>Seven in ten stayed with relatives.</p>",
+        '<img src="x.png" alt="A fall of thirteen percentage points">',
+        "<figcaption>Kinship care doubled.</figcaption>",
+        "<title>Kinship care fell by 13 points</title>",
+        "<video><track label='A fall of 13 points'></video>",
     ],
-    ids=["text", "split", "alt", "title", "label", "json-ld", "cell", "svg", "year-like"],
+    ids=[
+        *("text", "split", "alt", "title", "label", "json-ld", "cell", "svg", "year-like"),
+        *("in words", "words in alt", "words in caption", "title of page", "label of track"),
+    ],
 )
 def test_a_typed_number_is_told_with_the_words_around_it(copy: Copy, planted: str) -> None:
     copy.rewrite(lambda text: text.replace("</article>", f"{planted}</article>", 1))
     told = [p for p in copy.problems if "stray number" in p]
     assert len(told) == 1, copy.problems
     assert told[0].startswith("book/findings.html: stray number ")
-    assert "[13]" in told[0] or "[2017]" in told[0]
+    assert re.search(r"\[(13|2017|Seven in ten|thirteen percentage points|doubled)\]", told[0])
 
 
 @on(FINDINGS)

@@ -192,6 +192,7 @@ class ConferenceExhibits(_Chapter):
             count_columns=("events", "complete"),
             parts_of={"complete": "events"},
             authorities_column="las",
+            population=f"{self.outcome.name}, {self.lead.definition}, matched",
             title="Cases that rest on complete returns",
             caption="After matching. A case counts as complete if every yearly return that its "
             "window touches is.",

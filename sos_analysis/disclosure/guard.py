@@ -18,7 +18,14 @@ from sos_analysis.disclosure.columns import (
     records,
     roles_of,
 )
-from sos_analysis.disclosure.safe import TOKEN, Cell, Column, DisclosureRecord, SafeTable
+from sos_analysis.disclosure.safe import (
+    RECORD_ORIGINS,
+    TOKEN,
+    Cell,
+    Column,
+    DisclosureRecord,
+    SafeTable,
+)
 from sos_analysis.disclosure.showing import shown_cell, total_cells
 from sos_analysis.disclosure.suppression import (
     CONFIDENTIAL,
@@ -78,14 +85,15 @@ def safe_table(frame: Any, **given: Any) -> SafeTable:
     dominance : (whole, largest, second)
         Columns with the whole and what the largest two authorities hold of it.
     population : str
-        Whose children the counts are of ('rereferral, original definition'). Tables of one
-        population are attacked together, here if made by `safe_tables`, and at release.
+        Whose children the counts are of ('rereferral, original definition'); needed where counts
+        from records are shown. Tables of one population are attacked together, here if made by
+        `safe_tables`, and at release.
 
     Raises
     ------
     DisclosureError
-        A column has no role or two, a text cell is a bare number or an object, a guard is
-        missing, or the rules are too weak for the origin.
+        A column has no role or two, a text cell is a bare number or an object, a guard or the
+        population of counts is missing, or the rules are too weak for the origin.
 
     Notes
     -----
@@ -176,6 +184,11 @@ def _prepare(
     )
     if rules.threshold > 0:
         check_counts(specs)
+    if origin in RECORD_ORIGINS and not population and any(c.role == "count" for c in specs):
+        raise DisclosureError(
+            "say whose children or cases the counts are, population='rereferral, original': "
+            "tables of one population are attacked together"
+        )
     counted = {*count_columns, *itertools.chain.from_iterable(sums.values())}
     counted |= {k for r in rate_map.values() for k in (r.numerator, r.denominator)}
     counted |= set(itertools.chain.from_iterable(guards.values()))

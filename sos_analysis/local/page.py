@@ -117,6 +117,7 @@ def _outcome(la: str, y: Yearly, rules: Any, origin: str) -> str:
         columns=columns,
         count_columns=counts,
         authorities=1,
+        population=f"{y.label}, authority {la}",
         **guard,
     )
     html = charts.render(figure, name).html

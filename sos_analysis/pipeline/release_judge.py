@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sos_analysis.disclosure import COUNT_UNITS, RECORD_ORIGINS, SafeFigure, SafeTable
@@ -28,6 +28,8 @@ from sos_analysis.results import Bundle, ChapterResult, Claim
 #: Labels that are whole numbers and no counts.
 _TIMES = frozenset(["time", "year", "years", "first", "last", "draws", "period"])
 _STANDARD = (10, 5)
+#: Most numbers of one kind that a reviewer is shown one by one.
+_ALONE = 3
 
 
 @dataclass(frozen=True)
@@ -147,16 +149,17 @@ def _labels(table: SafeTable) -> list[str]:
 
 def _numbers(result: ChapterResult) -> Output:
     threshold, step = _rules_of(result)
-    bad, look = [], []
+    bad: list[str] = []
+    look: list[Claim] = []
     for claim in result.claims.values():
         wrong = _count_fault(claim, threshold, step)
         if wrong:
             bad.append(wrong)
         elif _maybe_count(claim, threshold):
-            look.append(f"{claim.id} is {claim.value}{f' {claim.unit}' if claim.unit else ''}")
+            look.append(claim)
     numbers = sum(not isinstance(c.value, str) for c in result.claims.values())
     reasons = tuple(bad) or (
-        (f"whole numbers below {threshold}, not of children?: {', '.join(look)}",) if look else ()
+        (f"whole numbers below {threshold}, not of children?: {_gathered(look)}",) if look else ()
     )
     from_records = any(c.origin in RECORD_ORIGINS for c in result.claims.values())
     return Output(
@@ -176,6 +179,25 @@ def _numbers(result: ChapterResult) -> Output:
         chapter=result.name,
         command=_command(result),
     )
+
+
+def _gathered(claims: Sequence[Claim]) -> str:
+    """The numbers for a person: one by one, but those of one kind and one function together."""
+    kinds: dict[tuple[str, str, str], list[Claim]] = {}
+    for claim in claims:
+        kinds.setdefault((claim.id.rpartition(".")[2], claim.unit, claim.source), []).append(claim)
+    told = []
+    for (name, unit, source), own in kinds.items():
+        words = f" {unit}" if unit else ""
+        if len(own) <= _ALONE:
+            told += [f"{c.id} is {c.value}{words}" for c in own]
+            continue
+        values = sorted(float(c.value) for c in own)
+        told.append(
+            f"{len(own)} numbers named {name!r} (such as {own[0].id}), from {values[0]:g} to "
+            f"{values[-1]:g}{words}, all made by {source}"
+        )
+    return "; ".join(told)
 
 
 def _sentences(result: ChapterResult) -> Output:

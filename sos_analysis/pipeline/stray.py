@@ -1,4 +1,8 @@
-"""Digits in the text of a page that nothing vouches for, and the short list of those allowed."""
+"""Numbers in the text of a page that nothing vouches for, and the short list of those allowed.
+
+A number is a digit, or a result spelt out: a share ('seven in ten'), a rate or a change. Other
+numbers in words ('two definitions') are language and not looked at.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,24 @@ ALLOWED = ROOT / "data" / "pages" / "allowed_numbers.toml"
 #: Stands for a number that was compared and taken out.
 CHECKED = "\u25a1"
 _DIGITS = re.compile(r"\d[\d,.]*(?<![,.])")
+_ONES = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen"
+    "|sixteen|seventeen|eighteen|nineteen"
+)
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+_SPELT = rf"(?:(?:{_TENS})(?:[ -](?:{_ONES}))?|{_ONES}|(?:a|one) hundred)"
+_SHARE = (
+    r"(?:a half|half|(?:a|one) (?:third|quarter|fifth|tenth)|(?:two|three)[ -](?:thirds|quarters))"
+)
+#: A result spelt out: a share, a rate or a change in words. Other numbers in words are language.
+_WORDS = re.compile(
+    rf"\b(?:{_SPELT} (?:in (?:every )?|out of (?:every )?){_SPELT}"
+    rf"|(?:{_SPELT}|{_SHARE}|half an?) (?:(?:percentage )?points?|per ?cent)"
+    rf"|{_SHARE} of (?:all |the )?(?:children|referrals|cases|families|authorities|pilots)"
+    rf"|(?:{_SPELT}) (?:fewer|more) (?:children|referrals|cases|families)"
+    r"|(?:more than |nearly |almost )?(?:doubled|halved|trebled|tripled|quadrupled))\b",
+    re.IGNORECASE,
+)
 #: Text inside these runs on; any other element ends a line.
 _INLINE = frozenset(
     {
@@ -92,7 +114,7 @@ def strays(page: BeautifulSoup, name: str, entries: tuple[Entry, ...]) -> Iterat
     patterns = [re.compile(e.text) for e in mine if e.kind == "pattern"]
     for text in lines(page):
         covered = [m.span() for p in patterns for m in p.finditer(text)]
-        for match in _DIGITS.finditer(text):
+        for match in (*_DIGITS.finditer(text), *_WORDS.finditer(text)):
             if not any(a <= match.start() and match.end() <= b for a, b in covered):
                 start, end = max(0, match.start() - _NEAR), match.end() + _NEAR
                 yield Stray(match[0], f"{text[start:match.start()]}[{match[0]}]"
