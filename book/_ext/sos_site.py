@@ -261,6 +261,9 @@ _LOST = """<!DOCTYPE html>
 :root {{ color-scheme: light dark; }}
 body {{ font: 1.0625rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto;
 padding: 0 1rem; }}
+aside {{ border-left: 0.4rem solid #4f81a8; padding-left: 1rem; }}
+h1 {{ font-size: 2.2rem; line-height: 1.15; letter-spacing: -0.018em; }}
+li {{ margin: 0.5rem 0; }}
 </style>
 </head>
 <body>
