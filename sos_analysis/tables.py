@@ -24,6 +24,10 @@ _NUMERIC = ' class="sos-num" style="text-align:right;font-variant-numeric:tabula
 
 #: Characters from which a text cell is a sentence, and its column is kept wide.
 _SENTENCE = 60
+#: Columns from which a table of numbers is a list of its rows on a phone, if it has few rows.
+_PHONE_COLUMNS, _PHONE_ROWS = 6, 16
+#: Columns from which type and gaps are smaller, so that the table fits beside the contents.
+_DENSE_COLUMNS = 8
 
 
 def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:
@@ -48,11 +52,17 @@ def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:
     # A table of sentences becomes a list of its rows on a phone; cells then name their column.
     texts = [cell_text(v, c) for row in table.rows for v, c in zip(row, table.columns, strict=True)]
     told = any(len(text) > _SENTENCE for text in texts) and len(table.columns) > 2
-    css = ' class="sos-stack"' if told else ""
+    few = len(table.rows) <= _PHONE_ROWS and not quiet
+    pairs = not told and few and len(table.columns) >= _PHONE_COLUMNS
+    named = told or pairs
+    dense = len(table.columns) >= _DENSE_COLUMNS
+    kinds = {"sos-stack": named, "sos-pairs": pairs, "sos-dense": dense}
+    classes = " ".join(kind for kind, holds in kinds.items() if holds)
+    css = f' class="{classes}"' if classes else ""
     rows = "".join(
         "<tr>"
         + "".join(
-            _cell(value, column, first=i == 0, named=told)
+            _cell(value, column, first=i == 0, named=named)
             for i, (value, column) in enumerate(zip(row, table.columns, strict=True))
         )
         + "</tr>"

@@ -549,6 +549,29 @@ def test_a_table_has_caption_scopes_units_and_a_key() -> None:
     assert "<svg onload" not in html
 
 
+@pytest.mark.parametrize(
+    ("columns", "rows", "listed"), [(8, 4, True), (5, 4, False), (8, 17, False)]
+)
+def test_a_wide_table_of_few_rows_is_a_list_on_a_phone(columns, rows, listed) -> None:
+    """Each cell then names its column; a table under a chart stays a table."""
+    names = {"g": "Group"} | {f"n{i}": f"Figure {i}" for i in range(columns - 1)}
+    made = safe_table(
+        [{"g": f"row {k}"} | {f"n{i}": 100 + i for i in range(columns - 1)} for k in range(rows)],
+        columns=names,
+        category_columns=tuple(names)[1:],
+        authorities=9,
+        rules=Rules(),
+        title="T",
+        source="S",
+        origin="restricted",
+    )
+    root = ET.fromstring(tables.body(made, "x"))
+    labels = [c.get("data-label") for c in root.iter("td")]
+    assert ("sos-pairs" in (root[0].get("class") or "")) == listed
+    assert labels == ([*names.values()][1:] if listed else [None] * (columns - 1)) * rows
+    assert "sos-pairs" not in tables.body(made, "x", quiet=True)
+
+
 def test_a_table_without_symbols_has_no_key_and_plain_text_lines_up() -> None:
     plain = tables.render(
         safe_table(

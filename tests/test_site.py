@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import re
+import struct
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -288,3 +289,11 @@ def test_downloads_say_what_they_are(built_site):
         kinds = {p.suffix for p in (folder / name).iterdir()}
         notebook = {".ipynb"} if name in CHAPTERS else set()
         assert kinds == {".csv", ".json", *notebook}, name
+
+
+def test_the_picture_for_previews_has_the_size_that_pages_name(built_site):
+    """Width and height stand in the head of a PNG (ISO 15948, 11.2.2): 1200 by 630, and light."""
+    held = (built_site.site / "_static" / "preview.png").read_bytes()
+    assert held[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", held[16:24]) == (1200, 630)
+    assert len(held) < 100_000

@@ -31,6 +31,8 @@ DOWNLOADS = "downloads"
 CHAPTERS = "book/chapters/"
 TAKE_AWAY = "book/take_away"
 _KINDS = {"csv": "Table (CSV)", "json": "Results (JSON)", "ipynb": "Notebook"}
+#: Picture for previews, 1200 by 630: a title and nothing that could be taken for a result.
+_PREVIEW = "_static/preview.png"
 #: Longest description: previews cut longer ones.
 _DESCRIPTION = 200
 
@@ -202,6 +204,11 @@ def _head(
         "og:locale": str(app.config.language).replace("-", "_"),
         "og:description": described,
         "og:url": address,
+        # Only a whole address finds the picture from elsewhere.
+        "og:image": f"{base}{_PREVIEW}" if base else "",
+        "og:image:width": "1200" if base else "",
+        "og:image:height": "630" if base else "",
+        "og:image:alt": app.config.project if base else "",
     }
     metatags = "".join(
         f'<meta property="{name}" content="{escape(value)}">'
@@ -213,7 +220,7 @@ def _head(
     ).replace("<", "\\u003c")
     context["metatags"] = (
         f"{context.get('metatags', '')}{metatags}"
-        f'<meta name="twitter:card" content="summary">'
+        f'<meta name="twitter:card" content="{"summary_large_image" if base else "summary"}">'
         f'<script id="sos-linked" type="application/ld+json">{linked}</script>'
     )
 
@@ -254,6 +261,9 @@ _LOST = """<!DOCTYPE html>
 :root {{ color-scheme: light dark; }}
 body {{ font: 1.0625rem/1.6 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto;
 padding: 0 1rem; }}
+aside {{ border-left: 0.4rem solid #4f81a8; padding-left: 1rem; }}
+h1 {{ font-size: 2.2rem; line-height: 1.15; letter-spacing: -0.018em; }}
+li {{ margin: 0.5rem 0; }}
 </style>
 </head>
 <body>
