@@ -16,27 +16,38 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sos_analysis.errors import ParameterError, RecordsError, StudyError
+from sos_analysis.margins import COLUMNS, margins_of, memtable
+from sos_analysis.placing import (
+    DONUT,
+    PHASES,
+    POST,
+    PRE,
+    Clock,
+    Placement,
+    anniversary,
+    calendar,
+    clock_of,
+    placement,
+)
 
 if TYPE_CHECKING:
     import ibis
-    from numpy.typing import NDArray
 
-    from sos_analysis.study import Group, Outcome, Study
+    from sos_analysis.study import Study
 
-Clock = Literal["window_end", "event_date"]
-
-PRE, POST, DONUT = 0, 1, -1
-PHASES = {PRE: "pre", POST: "post", DONUT: "donut"}
+__all__ = [
+    "DONUT", "PHASES", "POST", "PRE", "REST", "Cells", "Clock", "Placement", "anniversary",
+    "calendar", "clock_of", "collapse", "load", "place_events", "placement", "save", "select",
+]  # fmt: skip
 _TABLES = ("frame", "intervals", "margins")
 #: Name under which the authorities outside a study's groups stand as one.
 REST = "rest"
-_MARGINS = ("margin", "role", "phase", "level", "las", "children", "events", "y_sum")
 _DAY = timedelta(days=1)
 
 
@@ -65,134 +76,6 @@ class Cells:
     margins: pd.DataFrame
     covariates: tuple[str, ...]
     meta: Mapping[str, Any]
-
-
-def anniversary(day: date, years: int) -> date:
-    """The same day `years` later (earlier if negative); 29 February becomes the 28th."""
-    year = day.year + years
-    try:
-        return day.replace(year=year)
-    except ValueError:
-        return date(year, 2, 28)
-
-
-def calendar(study: Study, outcome: str) -> pd.DataFrame:
-    """Intervals between the cut dates of an outcome's design (domain rule).
-
-    Cuts: 1 April of each year; for each matched group, those the outcome leaves out included,
-    the start of embedding and its earlier anniversaries, the day after its end and that day's
-    later anniversaries. No rule of `placement` changes inside an interval.
-
-    Returns
-    -------
-    DataFrame with `interval` (int16, from 0), `first_day`, `last_day` (dates), `year` (int16).
-    """
-    first, open_day = study.data_start, study.data_end + _DAY
-    cuts = {first, open_day}
-    cuts.update(date(year, 4, 1) for year in range(first.year, open_day.year + 1))
-    span = open_day.year - first.year + 1
-    for group in study.groups(outcome, exclude=False):
-        cuts.update(anniversary(group.start, -k) for k in range(span + 1))
-        cuts.update(anniversary(group.end + _DAY, k) for k in range(span + 1))
-    starts = sorted(day for day in cuts if first <= day <= open_day)
-    ends = [day - _DAY for day in starts[1:]] + [open_day]
-    return pd.DataFrame(
-        {
-            "interval": np.arange(len(starts), dtype=np.int16),
-            "first_day": starts,
-            "last_day": ends,
-            "year": np.array([_fiscal_year(day) for day in starts], dtype=np.int16),
-        }
-    )
-
-
-def _fiscal_year(day: date) -> int:
-    return day.year + (day.month >= 4)
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Which intervals lie before and after one group's embedding, and how far.
-
-    `after` and `since` are indexed by the interval of the event; `before` by the interval of the
-    window's end; `until` by the latter (clock 'window_end') or the former ('event_date').
-    """
-
-    after: NDArray[np.bool_]
-    before: NDArray[np.bool_]
-    since: NDArray[np.int16]
-    until: NDArray[np.int16]
-    clock: Clock
-
-    def of(
-        self, first: NDArray[Any], last: NDArray[Any]
-    ) -> tuple[NDArray[np.int8], NDArray[np.int16]]:
-        """Phase (PRE, POST, DONUT) and event time of cells; event time is 0 in the donut."""
-        phase = np.where(self.after[first], POST, np.where(self.before[last], PRE, DONUT))
-        back = self.until[last if self.clock == "window_end" else first]
-        time = np.where(phase == POST, self.since[first], np.where(phase == PRE, back, 0))
-        return phase.astype(np.int8), time.astype(np.int16)
-
-
-def clock_of(outcome: Outcome) -> Clock:
-    """The date that dates an event before embedding: the end of its window, where that is fixed.
-
-    Counted by the event, the year before embedding would be empty for an outcome with a window of
-    a year: all its events end inside embedding. Counted by the window's end, year -1 is the last
-    full year of events that count as 'pre'. Where the window ends with the event itself
-    (duration), the end depends on the outcome, so the event's own date is used.
-    """
-    return "window_end" if outcome.pre_rule == "window_end" else "event_date"
-
-
-def placement(intervals: pd.DataFrame, group: Group, clock: Clock) -> Placement:
-    """Embedding donut and event time of one group, by interval (domain rule).
-
-    Post: the event falls after the end of embedding; event time counts whole years since. Pre:
-    the whole window ends before embedding starts; event time -1 is the year up to the start,
-    by `clock`. The rest is the donut.
-
-    Raises
-    ------
-    ParameterError : the intervals are not cut at the group's dates; or an unknown clock.
-    """
-    if clock not in ("window_end", "event_date"):
-        raise ParameterError(
-            f"clock: found {clock!r}; allowed are 'window_end' and 'event_date'. Leave it out "
-            "to take the outcome's own."
-        )
-    opens: list[date] = list(intervals["first_day"])
-    closes: list[date] = list(intervals["last_day"])
-    after_end = group.end + _DAY
-    before = [day < group.start for day in closes]
-    before[-1] = False  # open interval: its true last day is unknown
-    since, until = (
-        [[_whole_years(origin, day) for day in days] for days in (opens, closes)]
-        for origin in (after_end, group.start)
-    )
-    for i, opened in enumerate(opens):
-        # Within an interval the event must stay on one side of each edge, and in one year.
-        if (opened < group.start and until[0][i] != until[1][i]) or (
-            closes[i] >= after_end and since[0][i] != since[1][i]
-        ):
-            raise ParameterError(
-                f"group {group.id}: the cells are not cut at the embedding dates {group.start} and "
-                f"{group.end} or their anniversaries ({opened} to {closes[i]} lies across one). "
-                "Collapse again with a study that has these dates."
-            )
-    return Placement(
-        after=np.array([day > group.end for day in opens]),
-        before=np.array(before),
-        since=np.array(since[0], dtype=np.int16),
-        until=np.array(until[0], dtype=np.int16),
-        clock=clock,
-    )
-
-
-def _whole_years(origin: date, day: date) -> int:
-    """Number k of the year [origin + k years, origin + k + 1 years) in which a day falls."""
-    years = day.year - origin.year
-    return years if anniversary(origin, years) <= day else years - 1
 
 
 def collapse(
@@ -239,9 +122,9 @@ def collapse(
     with placed.cache() as held:
         _check_events(held, study, outcome)
         frame = _frame(held, covariates)
-        margins = pd.DataFrame(columns=list(_MARGINS))
+        margins = pd.DataFrame(columns=list(COLUMNS))
         if not rest:
-            margins = _margins(held, frame, study, outcome, intervals, covariates)
+            margins = margins_of(held, frame, study, outcome, intervals, covariates)
         pooled = {"authorities": int(held["home"].nunique().to_pyarrow().as_py())} if rest else {}
     about = {
         "outcome": outcome,
@@ -305,8 +188,8 @@ def place_events(events: ibis.Table, intervals: pd.DataFrame) -> ibis.Table:
         days += [opened + k * _DAY for k in range(length)]
         index += [i] * length
     codes = np.array(index, dtype=np.int16)
-    by_event = _memtable({"event_day": days, "first": codes})
-    by_window = _memtable({"window_day": days, "last": codes})
+    by_event = memtable({"event_day": days, "first": codes})
+    by_window = memtable({"window_day": days, "last": codes})
     window_day = ibis.least(events["window_end"], ibis.literal(closes[-1]))
     once = events.left_join(by_event, events["event_date"] == by_event["event_day"])
     placed = once.left_join(by_window, window_day == by_window["window_day"])
@@ -343,13 +226,6 @@ def _check_events(placed: ibis.Table, study: Study, outcome: str) -> None:
             )
 
 
-def _memtable(columns: Mapping[str, Any]) -> ibis.Table:
-    import ibis
-    import pyarrow as pa
-
-    return ibis.memtable(pa.table(dict(columns)))
-
-
 def _frame(placed: ibis.Table, covariates: tuple[str, ...]) -> pd.DataFrame:
     keys = ["la", "first", "last", *covariates]
     # Child first, then cell: counting distinct children in one step holds a set for every cell.
@@ -380,80 +256,6 @@ def _to_pandas(table: ibis.Table, categories: Iterable[str]) -> pd.DataFrame:
         else:
             columns[name] = column.to_numpy()
     return pd.DataFrame(columns)
-
-
-def _margins(
-    placed: ibis.Table,
-    frame: pd.DataFrame,
-    study: Study,
-    outcome: str,
-    intervals: pd.DataFrame,
-    covariates: tuple[str, ...],
-) -> pd.DataFrame:
-    """Distinct children and authorities by role, phase and level; exact, in the engine."""
-    slots, places = _slot_map(frame, study, outcome, intervals)
-    parts = [_count(placed, slots, places, None)]
-    phases = slots[slots["place"].isin(places.index[places["margin"] == "phase"])]
-    parts += [_count(placed, phases, places, name) for name in covariates]
-    margins = pd.concat(parts)
-    return margins.sort_values(["margin", "role", "phase", "level"], ignore_index=True)
-
-
-def _count(
-    placed: ibis.Table, slots: pd.DataFrame, places: pd.DataFrame, covariate: str | None
-) -> pd.DataFrame:
-    """Counts by place of the map (and level of a covariate)."""
-    table = _memtable({name: slots[name].to_numpy() for name in slots.columns})
-    mapped = placed.join(table, ["la", "first", "last"])
-    # Within an authority first: a child of another authority is another child.
-    by_la = mapped.group_by(["la", "place", *([covariate] if covariate else [])]).aggregate(
-        children=mapped["child_id"].nunique().cast("int64"),
-        events=mapped.count().cast("int64"),
-        y_sum=mapped["y"].sum().cast("int64"),
-    )
-    found = by_la.to_pyarrow().to_pandas().merge(places, left_on="place", right_index=True)
-    if covariate:
-        found["margin"], found["level"] = covariate, found[covariate]
-    keys = ["margin", "role", "phase", "level"]
-    total = found.groupby(keys)[["children", "events", "y_sum"]].sum()
-    total.insert(0, "las", found.groupby(keys)["la"].nunique())
-    # What the largest two authorities hold, for the rule that none may dominate.
-    rank = found.groupby(keys)["events"].rank(method="first", ascending=False)
-    for name, place in (("largest", 1), ("second", 2)):
-        held = found[rank == place].set_index(keys)["events"]
-        total[name] = held.reindex(total.index, fill_value=0)
-    return total.reset_index()
-
-
-def _slot_map(
-    frame: pd.DataFrame, study: Study, outcome: str, intervals: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Distinct places of every (la, first, last) that occurs, and what each place is."""
-    pairs = frame[["la", "first", "last"]].drop_duplicates()
-    pairs = pairs.assign(la=pairs["la"].astype(str))
-    year = intervals["year"].to_numpy()
-    clock = clock_of(study.outcome(outcome))
-    parts: list[pd.DataFrame] = []
-    for group in study.groups(outcome):
-        place = placement(intervals, group, clock)
-        for la in (group.pilot, *group.comparators):
-            own = pairs[pairs["la"] == la]
-            role = "treated" if la == group.pilot else "comparator"
-            first, last = own["first"].to_numpy(), own["last"].to_numpy()
-            phase, time = place.of(first, last)
-            inside = phase != DONUT
-            words = np.array([PHASES[int(p)] for p in phase], dtype=object)
-            for margin, level in (("phase", phase), ("event_time", time), ("year", year[first])):
-                part = own.assign(margin=margin, role=role, phase=words, level=level.astype(str))
-                parts.append(part[inside])
-            every = year[first].astype(str)
-            parts.append(own.assign(margin="calendar", role=role, phase="all", level=every))
-    slots = pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
-    keys = ["margin", "role", "phase", "level"]
-    places = slots[keys].drop_duplicates(ignore_index=True)
-    numbered = slots.merge(places.assign(place=np.arange(len(places), dtype=np.int16)), on=keys)
-    held = numbered[["la", "first", "last", "place"]]
-    return held.astype({"first": np.int16, "last": np.int16}), places
 
 
 def save(cells: Cells, path: Path) -> None:

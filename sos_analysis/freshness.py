@@ -47,7 +47,7 @@ def _now(result: ChapterResult) -> dict[str, str]:
         return explore.foundation(result.name)
     chosen = dict(result.parameters)
     if hidden_place(chosen.get("study")):  # a study file, whose place results do not tell
-        return {"code": code_hash()}
+        return {"code": code_hash(_room(result.name))}
     if result.name == reference.NAME:
         return reference.hashes(chosen)
     try:
@@ -55,8 +55,18 @@ def _now(result: ChapterResult) -> dict[str, str]:
             return england_hashes(chosen)
         now = dict(chapters.current_hashes(result.name, chosen))
     except RecordsError:  # the records are not here
-        return {"study": load_study(str(chosen["study"])).short_hash, "code": code_hash()}
+        study = load_study(str(chosen["study"])).short_hash
+        return {"study": study, "code": code_hash(_room(result.name))}
     given = str(chosen.get("public_data", ""))
     if not (Path(given) if given else ROOT / "data" / "public").is_dir():
         now.pop("public" if "study" in chosen else "data", None)
     return now
+
+
+def _room(name: str) -> str:
+    """Module of `chapters` that makes a result."""
+    from sos_analysis.chapters import reference
+    from sos_analysis.chapters.england import NAME as ENGLAND
+
+    others = {reference.NAME: "reference", ENGLAND: "england"}
+    return others.get(name) or chapters.CHAPTERS[name].room

@@ -8,9 +8,12 @@ are named by the hashes of study, extract, code and choice, so a stale one is ne
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +34,12 @@ RESULTS = ROOT / "results"
 CELLS = DATA / "cells"
 #: Marks results that came with a release, where no records are.
 RELEASED_MARK = "FROM-RELEASE"
+#: Authority-year covariates beside the records.
+LA_YEARS = "la_years.parquet"
 #: Choices besides the definitions that chapters show, made in the same run of the engine.
 EXTRAS: Mapping[str, Mapping[str, Any]] = {"duration": {"beyond": 45}}
 #: Outcomes whose cells are also made of the authorities outside the groups, taken as one.
 REST_OUTCOMES = ("duration", "rereferral", "escalation", "kinship", "icpc")
-REST = "rest"
-_AS_REST: Mapping[str, Any] = {"authorities": REST}
 #: Modules whose code decides what is in a cell.
 CELL_MODULES = ("records.extract", "outcomes", "cells")
 #: Outcomes with sums for child fixed effects: those the original used such a model for.
@@ -115,6 +118,32 @@ def cells_path(
     return CELLS / study.id / f"{outcome}-{definition}-{key[:16]}"
 
 
+@dataclass(frozen=True)
+class _Set:
+    """One set of cells: of an outcome's groups, or (`rest`) of all other authorities as one."""
+
+    outcome: str
+    definition: str
+    chosen: str = "{}"
+    rest: bool = False
+    label: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the definition that are replaced; `chosen` holds them as JSON."""
+        return dict(json.loads(self.chosen))
+
+    @property
+    def name(self) -> str:
+        return "-".join(filter(None, (self.outcome, self.definition, self.label)))
+
+    def path(self, study: Study, folder: Path) -> Path:
+        from sos_analysis.cells import REST
+
+        what = {"authorities": REST} if self.rest else self.options
+        return cells_path(study, folder, self.outcome, self.definition, what)
+
+
 def build_cells(
     study: Study,
     extract: str | Path | None = None,
@@ -130,35 +159,30 @@ def build_cells(
     already there included.
     """
     folder = extract_folder(study, extract)
-    wanted = {
-        (outcome, definition, label): cells_path(study, folder, outcome, definition, overrides)
-        for outcome in outcomes
-        for label, overrides in (("", {}), ("companion", EXTRAS.get(outcome)))
-        for definition in DEFINITIONS
-        if overrides is not None and study.groups(outcome, exclude=False)
-    }
-    missing = {key: path for key, path in wanted.items() if not _complete(path)}
+    wanted = {one: one.path(study, folder) for one in _sets(study, outcomes)}
+    missing = {one: path for one, path in wanted.items() if not _complete(path)}
+    if any(one.rest for one in missing) and not _rest_authorities(study, folder):
+        missing = {one: path for one, path in missing.items() if not one.rest}
     if missing:
-        for_each = {
-            (outcome, definition, json.dumps(EXTRAS[outcome] if label else {})): path
-            for (outcome, definition, label), path in missing.items()
-        }
-        _compute(study, folder, for_each, progress)
-    others = {
-        (outcome, definition, REST): cells_path(study, folder, outcome, definition, _AS_REST)
-        for outcome, definition, label in wanted
-        if not label and outcome in REST_OUTCOMES
-    }
-    missing = {key: path for key, path in others.items() if not _complete(path)}
-    if missing and _rest_authorities(study, folder):
-        _compute(study, folder, {(o, d, REST): p for (o, d, _), p in missing.items()}, progress)
-    wanted |= others
+        _compute(study, folder, missing, progress)
     _forget_old(set(wanted.values()))
-    return {
-        "-".join(filter(None, key)): path / "meta.json"
-        for key, path in wanted.items()
-        if _complete(path)
-    }
+    return {one.name: path / "meta.json" for one, path in wanted.items() if _complete(path)}
+
+
+def _sets(study: Study, outcomes: Sequence[str]) -> Iterator[_Set]:
+    """All sets that chapters show; those that rest on the same events follow each other."""
+    from sos_analysis.cells import REST
+
+    for outcome in outcomes:
+        if not study.groups(outcome, exclude=False):
+            continue
+        for definition in DEFINITIONS:
+            yield _Set(outcome, definition)
+            if outcome in REST_OUTCOMES:
+                yield _Set(outcome, definition, rest=True, label=REST)
+        if outcome in EXTRAS:
+            for definition in DEFINITIONS:
+                yield _Set(outcome, definition, json.dumps(EXTRAS[outcome]), label="companion")
 
 
 def cells_for(
@@ -172,10 +196,10 @@ def cells_for(
     from sos_analysis import cells
 
     folder = extract_folder(study, extract)
-    path = cells_path(study, folder, outcome, definition, overrides)
+    one = _Set(outcome, definition, json.dumps(dict(overrides or {}), sort_keys=True))
+    path = one.path(study, folder)
     if not _complete(path):
-        chosen = json.dumps(dict(overrides or {}))
-        _compute(study, folder, {(outcome, definition, chosen): path}, None)
+        _compute(study, folder, {one: path}, None)
     return cells.load(path)
 
 
@@ -186,22 +210,23 @@ def rest_cells_for(
     from sos_analysis import cells
 
     folder = extract_folder(study, extract)
-    path = cells_path(study, folder, outcome, definition, _AS_REST)
+    one = _Set(outcome, definition, rest=True)
+    path = one.path(study, folder)
     if not _complete(path):
         if not _rest_authorities(study, folder):
             return None
-        _compute(study, folder, {(outcome, definition, REST): path}, None)
+        _compute(study, folder, {one: path}, None)
     return cells.load(path)
 
 
 def _rest_authorities(study: Study, folder: Path) -> list[str]:
     """Authorities beside the records that no group of the study has."""
-    path = folder / "la_years.parquet"
-    if not path.is_file():
+    held = beside(folder, LA_YEARS)
+    if held is None:
         return []
     import pandas as pd
 
-    there = set(pd.read_parquet(path, columns=["la"])["la"].astype(str))
+    there = set(pd.read_parquet(io.BytesIO(held), columns=["la"])["la"].astype(str))
     inside = {pilot.la for pilot in study.pilots}
     inside |= {la for outcome in OUTCOMES for la in study.sample(outcome)}
     return sorted(there - inside)
@@ -210,48 +235,84 @@ def _rest_authorities(study: Study, folder: Path) -> list[str]:
 def _compute(
     study: Study,
     folder: Path,
-    wanted: Mapping[tuple[str, str, str], Path],
+    wanted: Mapping[_Set, Path],
     progress: Callable[[str], None] | None,
 ) -> None:
-    from sos_analysis import cells
+    """Read the records once, and count all sets from them."""
     from sos_analysis.outcomes import events
     from sos_analysis.records.extract import open_extract
 
     tell = progress or (lambda text: None)
     of_groups = {
         la
-        for outcome, *_ in wanted
-        for g in study.groups(outcome, exclude=False)
+        for one in wanted
+        if not one.rest
+        for g in study.groups(one.outcome, exclude=False)
         for la in (g.pilot, *g.comparators)
     }
-    rest = all(chosen == REST for *_, chosen in wanted)
-    authorities = None if rest else sorted(of_groups)
-    tell("reading the records of " + (f"{len(of_groups)} authorities" if authorities else "all"))
-    records = open_extract(folder, authorities=authorities)
+    everything = any(one.rest for one in wanted)
+    tell("reading the records of " + ("all" if everything else f"{len(of_groups)} authorities"))
+    records = open_extract(folder, authorities=None if everything else sorted(of_groups))
     try:
-        for number, ((outcome, definition, chosen), path) in enumerate(wanted.items(), start=1):
-            tell(f"{outcome}, {definition} ({number} of {len(wanted)})")
-            options = {} if rest else json.loads(chosen)
+        if everything:
+            _check_there(records, of_groups, folder)
+        number = 0
+        same = itertools.groupby(wanted, lambda one: (one.outcome, one.definition, one.chosen))
+        for (outcome, definition, _), alike in same:
+            sets = list(alike)
+            options = sets[0].options
             rows = events(records, study, outcome, definition, **options)
-            made = cells.collapse(
-                rows,
-                study,
-                outcome,
-                covariates=study.outcome(outcome).cell_covariates,
-                meta={
-                    "definition": definition,
-                    "data_hash": extract_hash(folder),
-                    "code_hash": code_hash(*CELL_MODULES),
-                },
-                rest=rest,
-            )
-            cells.save(made, path)
-            if outcome in CHILD_OUTCOMES and not rest and not options:
-                _keep_child_sums(rows, study, folder, outcome, definition)
-            if outcome == "icpc" and not rest:
+            children = outcome in CHILD_OUTCOMES and not options
+            with _held(rows, len(sets) + children > 1) as rows:
+                for one in sets:
+                    number += 1
+                    tell(f"{one.name.replace('-', ', ')} ({number} of {len(wanted)})")
+                    _collapse(rows, study, folder, one, wanted[one])
+                    if children and not one.rest:
+                        _keep_child_sums(rows, study, folder, outcome, definition)
+            if outcome == "icpc" and not all(one.rest for one in sets):
                 _keep_returns(records, study, folder)
     finally:
         records.close()
+
+
+@contextmanager
+def _held(rows: ibis.Table, several: bool) -> Iterator[ibis.Table]:
+    """Events, worked out once where they are used more than once."""
+    if not several:
+        yield rows
+        return
+    with rows.cache() as kept:
+        yield kept
+
+
+def _check_there(records: Records, wanted: set[str], folder: Path) -> None:
+    """Refuse an authority of the study that the records lack, as reading it alone would."""
+    there = records.tables["referrals"].select("la").distinct().to_pyarrow()["la"].to_pylist()
+    absent = sorted(wanted - set(map(str, there)))
+    if absent:
+        raise RecordsError(
+            f"{_shown(folder)}: there is no referral of authority {absent[0]}, which the study "
+            "names. Check the codes in the study file, or take the authority out of it."
+        )
+
+
+def _collapse(rows: ibis.Table, study: Study, folder: Path, one: _Set, path: Path) -> None:
+    from sos_analysis import cells
+
+    made = cells.collapse(
+        rows,
+        study,
+        one.outcome,
+        covariates=study.outcome(one.outcome).cell_covariates,
+        meta={
+            "definition": one.definition,
+            "data_hash": extract_hash(folder),
+            "code_hash": code_hash(*CELL_MODULES),
+        },
+        rest=one.rest,
+    )
+    cells.save(made, path)
 
 
 def _keep_child_sums(
@@ -378,7 +439,7 @@ def la_years(study: Study, extract: str | Path | None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    held = beside(extract_folder(study, extract), "la_years.parquet")
+    held = beside(extract_folder(study, extract), LA_YEARS)
     if held is None:
         raise RecordsError(
             "la_years.parquet: not in the extract; it holds one row an authority and year with the "

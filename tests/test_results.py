@@ -80,7 +80,7 @@ def chapter(name: str = "rq4_kinship_care", **more: Any) -> ChapterResult:
             origin="synthetic",
         ),
         "prose": {"answer": "A fall of {rq4.att:size}, <em>{rq4.att:interval}</em> (p {rq4.p})."},
-        "hashes": {"study": "abc", "code": results.code_hash()},
+        "hashes": {"study": "abc", "code": results.code_hash("question")},
         "notes": {"run": "in the test"},
     }
     return ChapterResult(name, **{**given, **more})
@@ -485,8 +485,8 @@ def test_results_are_frozen() -> None:
 def test_hashes_are_stable_and_depend_on_content_alone() -> None:
     assert content_hash({"a": 1, "b": [1, 2]}) == content_hash({"b": [1, 2], "a": 1})
     assert content_hash({"a": 1}) != content_hash({"a": 2})
-    assert len(results.code_hash()) == 12
-    assert results.code_hash() == results.code_hash()
+    assert len(results.code_hash("question")) == 12
+    assert results.code_hash("question") == results.code_hash("question")
 
 
 def test_the_room_is_light_to_enter() -> None:

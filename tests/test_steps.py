@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import copy_repository
 
 from sos_analysis import sources
+from sos_analysis.chapters import CHAPTERS
 from sos_analysis.errors import SosError
 from sos_analysis.pipeline.steps import Console, Run, Step, one_build
 
@@ -196,10 +198,16 @@ def test_a_closure_names_what_a_result_rests_on_and_no_more():
     cells = rooms("records.extract", "outcomes", "cells")
     assert {"outcomes", "cells", "study"} <= cells
     assert not {"estimation", "chapters", "results", "steps", "pipeline"} & (extract | cells)
-    assert {"estimation", "results"} <= rooms("chapters")
-    # A module loaded by a name made up at run time would be left out, and its results go stale.
+    # Rooms of chapters are loaded by name: each result names its own, and none may be left out.
     every = set((sources.PACKAGE / "chapters").glob("*.py"))
-    assert every <= set(sources.closure("chapters"))
+    named = {*(spec.room for spec in CHAPTERS.values()), "reference", "england", "explore"}
+    covered = {path for room in named for path in sources.closure(f"chapters.{room}")}
+    assert every <= covered
+    for room in named:
+        own = set(sources.closure(f"chapters.{room}"))
+        assert sources.PACKAGE / "chapters" / f"{room}.py" in own
+    assert {"estimation", "results"} <= rooms("chapters.question")
+    assert "estimation" not in rooms("chapters.england")
     with pytest.raises(ValueError, match=r"no module sos_analysis\.nonsense"):
         sources.closure("nonsense")
 
@@ -209,7 +217,7 @@ def test_a_change_in_one_module_changes_the_hashes_that_rest_on_it(tmp_path):
     script = (
         "from sos_analysis.sources import code_hash; import json;"
         "print(json.dumps([code_hash('records.synthetic'),"
-        " code_hash('records.extract', 'outcomes', 'cells'), code_hash('chapters')]))"
+        " code_hash('records.extract', 'outcomes', 'cells'), code_hash('chapters.question')]))"
     )
     copy = tmp_path / "sos_analysis"
     for path in sources.PACKAGE.rglob("*.py"):
@@ -234,3 +242,61 @@ def test_a_change_in_one_module_changes_the_hashes_that_rest_on_it(tmp_path):
     comment("outcomes/__init__.py")
     then = hashes()
     assert [a == b for a, b in zip(after, then, strict=True)] == [True, False, False]
+
+
+INPUTS = """
+import json, sys
+from pathlib import Path
+from sos_analysis.pipeline import BUILD, Options, plan
+from sos_analysis.pipeline.steps import Console, Run
+from sos_analysis.sources import digest
+run = Run(BUILD, Console("quiet"), jobs=1)
+print(json.dumps({step.name: digest(step.inputs()) for step in plan(Options(), run)}))
+"""
+
+
+def test_a_change_reaches_the_steps_that_rest_on_it_and_no_others(tmp_path):
+    """Inputs of every step of the build, in a copy in which one thing after another changes."""
+    copy_repository(tmp_path)
+    for name in CHAPTERS:  # as if built before: only then is the book among the steps
+        made = tmp_path / "book" / "chapters" / f"{name}.ipynb"
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text("{}")
+
+    def inputs() -> dict[str, str]:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        made = subprocess.run(
+            [sys.executable, "-c", INPUTS],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(made.stdout)
+
+    before = inputs()
+
+    def reached(name: str, remark: str) -> set[str]:
+        nonlocal before
+        with (tmp_path / name).open("a", encoding="utf-8") as handle:
+            handle.write(remark)
+        after = inputs()
+        changed = {step for step in after if after[step] != before[step]}
+        before = after
+        return changed
+
+    assert reached("book/glossary.md", "\nA remark.\n") == {"book"}
+    assert reached("notebooks/rq4_kinship_care.ipynb", "\n") == {"notebook rq4_kinship_care"}
+    one = "comparator_practice_models"
+    assert reached("sos_analysis/chapters/practice_models.py", "\n# remark\n") == {
+        f"results {one}",
+        f"notebook {one}",
+    }
+    estimation = reached("sos_analysis/estimation/did.py", "\n# remark\n")
+    assert {"results rq4_kinship_care", "results robustness"} <= estimation
+    assert not {"extract", "cells", "facts", "made-up England", "downloads"} & estimation
+    outcomes = reached("sos_analysis/outcomes/__init__.py", "\n# remark\n")
+    assert "cells" in outcomes
+    assert "extract" not in outcomes
+    assert "extract" in reached("sos_analysis/records/synthetic_life.py", "\n# remark\n")

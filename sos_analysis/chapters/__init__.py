@@ -8,6 +8,7 @@ computes it otherwise. It never writes: only the build stores results.
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -276,36 +277,28 @@ def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
 
 def current_hashes(name: str, chosen: Mapping[str, Any]) -> Mapping[str, str]:
     """What a chapter's result would rest on, were it computed now."""
-    found: Mapping[str, str] = _room(_spec(name)).hashes(chosen)
+    found: Mapping[str, str] = _room(_spec(name)).hashes(_spec(name), chosen)
     return found
 
 
 def facts(study: str = "synthetic") -> ChapterResult:
     """Published findings, facts about the programme and design quantities, as claims."""
-    from sos_analysis.chapters.reference import facts as compute_facts
-
-    return compute_facts(study)
+    return _result(_load("reference").facts(study))
 
 
 def england(study: str = "synthetic", extract: str = "") -> ChapterResult:
     """The made-up England measured against published figures."""
-    from sos_analysis.chapters.england import england as compute_england
-
-    return compute_england(study, extract)
+    return _result(_load("england").england(study, extract))
 
 
 def explore_public(public_data: str = "") -> ChapterResult:
     """Every way to compare, on public statistics."""
-    from sos_analysis.chapters.explore import public as compute_public
-
-    return compute_public(public_data)
+    return _result(_load("explore").public(public_data))
 
 
 def explore_example(study: str = "synthetic", extract: str = "") -> ChapterResult:
     """Every declared way to run the analysis on the records of a study."""
-    from sos_analysis.chapters.explore import example as compute_example
-
-    return compute_example(study, extract)
+    return _result(_load("explore").example(study, extract))
 
 
 def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -354,23 +347,17 @@ def _spec(name: str) -> ChapterSpec:
 
 
 def _room(spec: ChapterSpec) -> Any:
-    # Imported by name: the hash of the code that results rest on follows imports it can read.
-    from sos_analysis.chapters import (
-        by_embeddedness,
-        by_rating,
-        icpc,
-        practice_models,
-        public,
-        question,
-        robustness,
-        validation,
-    )
+    return _load(spec.room)
 
-    rooms = (
-        *(question, icpc, by_rating, by_embeddedness, practice_models),
-        *(robustness, validation, public),
-    )
-    return next(room for room in rooms if room.__name__ == f"{__name__}.{spec.room}")
+
+def _load(room: str) -> Any:
+    # By its name: were all rooms imported here, each would rest on the code of every other. What
+    # rests on a room's code names the room itself (`code_hash`), so that none is left out.
+    return importlib.import_module(f"{__name__}.{room}")
+
+
+def _result(made: ChapterResult) -> ChapterResult:
+    return made
 
 
 def stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None:
@@ -391,5 +378,7 @@ def stored(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult | None
         elsewhere = ("study", "extract", "public_data")
         alike = all(v == asked.get(k) for k, v in found.parameters.items() if k not in elsewhere)
         return found if alike else None
-    same = dict(found.parameters) == asked and dict(found.hashes) == _room(spec).hashes(chosen)
+    same = dict(found.parameters) == asked and dict(found.hashes) == _room(spec).hashes(
+        spec, chosen
+    )
     return found if same else None

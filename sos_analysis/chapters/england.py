@@ -70,7 +70,7 @@ def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
     return {
         "study": study.short_hash,
         "data": extract_hash(extract_folder(study, chosen["extract"] or None))[:12],
-        "code": code_hash(),
+        "code": code_hash("england"),
     }
 
 

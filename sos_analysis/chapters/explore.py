@@ -93,9 +93,9 @@ CHOICES: Mapping[str, Mapping[str, Choice]] = MappingProxyType(
 def foundation(name: str) -> dict[str, str]:
     """What one of the two results rests on besides its data: what is declared, and code."""
     if name == EXAMPLE:
-        return {"universe": load_universe().hash[:12], "code": code_hash()}
+        return {"universe": load_universe().hash[:12], "code": code_hash("explore")}
     declared = [repr(part) for part in (*companion.DESIGNS, *public_sources().outcomes)]
-    return {"study": content_hash(declared), "code": code_hash()}
+    return {"study": content_hash(declared), "code": code_hash("explore")}
 
 
 def public(public_data: str = "") -> ChapterResult:

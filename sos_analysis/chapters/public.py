@@ -32,13 +32,13 @@ QUOTED = tuple(v for v in companion.VARIANTS if v != MAIN)
 _CHOICES = ("comparators", "weights", "boundaries")
 
 
-def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
+def hashes(spec: ChapterSpec, chosen: Mapping[str, Any]) -> dict[str, str]:
     """What the result rests on: what is declared, public files or released results, code."""
     declared = [repr(d) for d in (*companion.DESIGNS, *public_sources().outcomes)]
     return {
         "study": content_hash(declared),
         "data": data_hash(chosen["public_data"]),
-        "code": code_hash(),
+        "code": code_hash(spec.room),
         "parameters": content_hash(dict(chosen)),
     }
 
@@ -133,7 +133,7 @@ class _Companion:
         self, spec: ChapterSpec, chosen: Mapping[str, Any], found: CompanionResult
     ) -> None:
         self.spec, self.chosen, self.found = spec, chosen, found
-        self.hashes = hashes(chosen)
+        self.hashes = hashes(spec, chosen)
         ledger = Ledger(
             "public",
             NAME,

@@ -39,7 +39,7 @@ PREFIX = {
 }
 
 
-def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
+def hashes(spec: ChapterSpec, chosen: Mapping[str, Any]) -> dict[str, str]:
     """What a question's result rests on: study, records, public figures, code, parameters."""
     from sos_analysis.chapters import public
 
@@ -48,7 +48,7 @@ def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
         "study": study.short_hash,
         "data": extract_hash(extract_folder(study, chosen["extract"]))[:12],
         "public": public.data_hash(chosen["public_data"]),
-        "code": code_hash(),
+        "code": code_hash(spec.room),
         "parameters": content_hash(dict(chosen)),
     }
 
@@ -79,7 +79,7 @@ class _Chapter(Exhibits):
     ) -> None:
         super().__init__(spec, chosen, study, outcome, fits)
         self.prefix = PREFIX[outcome.name]
-        self.hashes = hashes(chosen)
+        self.hashes = hashes(spec, chosen)
         ledger = Ledger(
             self.prefix,
             spec.name,

@@ -40,7 +40,7 @@ def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
     return {
         "study": load_study(chosen["study"]).short_hash,
         "data": content_hash([file_hash(path) for path in files]),
-        "code": code_hash(),
+        "code": code_hash("reference"),
     }
 
 

@@ -26,14 +26,14 @@ FAMILY = ("duration", "rereferral", "escalation", "kinship")
 LEVEL = check.ALPHA
 
 
-def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
+def hashes(spec: ChapterSpec, chosen: Mapping[str, Any]) -> dict[str, str]:
     """What the result rests on: study, declared ways, records, code, parameters."""
     study = load_study(chosen["study"])
     return {
         "study": study.short_hash,
         "universe": load_universe().hash[:12],
         "data": extract_hash(extract_folder(study, chosen["extract"]))[:12],
-        "code": code_hash(),
+        "code": code_hash(spec.room),
         "parameters": content_hash(dict(chosen)),
     }
 
@@ -72,7 +72,7 @@ class _Chapter(RobustExhibits):
             spec.name,
             origin=self.origin,
             source="sos_analysis.chapters.robust",
-            hashes=hashes(chosen),
+            hashes=hashes(spec, chosen),
         )
         self.claims, self.claim = ledger.claims, ledger.claim
 
@@ -315,7 +315,7 @@ class _Chapter(RobustExhibits):
             figures={f"curve_{name}": self.curve(name) for name in self.fits},
             checks=self.checks(),
             prose={"minute": minute(self.spec.name, self.made_up), **self.prose()},
-            hashes=hashes(self.chosen),
+            hashes=hashes(self.spec, self.chosen),
         )
 
 

@@ -61,7 +61,7 @@ class Sampled:
         return len({la for g in self.sample.groups for la in (g.pilot, *g.comparators)})
 
 
-def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
+def hashes(spec: ChapterSpec, chosen: Mapping[str, Any]) -> dict[str, str]:
     """What a secondary analysis rests on: study, records, public figures, code, parameters."""
     from sos_analysis.chapters import public
 
@@ -70,7 +70,7 @@ def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
         "study": study.short_hash,
         "data": extract_hash(extract_folder(study, chosen["extract"]))[:12],
         "public": public.data_hash(""),
-        "code": code_hash(),
+        "code": code_hash(spec.room),
         "parameters": content_hash(dict(chosen)),
     }
 
@@ -102,7 +102,7 @@ class Secondary:
         self.spec, self.chosen = spec, chosen
         self.study = load_study(chosen["study"])
         self.draws, self.seed = drawn(self.study, chosen)
-        self.hashes = hashes(chosen)
+        self.hashes = hashes(spec, chosen)
         self.origin = self.study.origin
         self.made_up = self.origin == "synthetic"
         self.example = "In the worked example, " if self.made_up else ""

@@ -53,7 +53,7 @@ LOW, HIGH = 3.5, 6.5
 DOF = 100
 
 
-def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
+def hashes(spec: ChapterSpec, chosen: Mapping[str, Any]) -> dict[str, str]:
     """What the chapter rests on: study, records' counts, released results, code, parameters."""
     study = load_study(chosen["study"])
     kept = validation.RELEASED
@@ -61,7 +61,7 @@ def hashes(chosen: Mapping[str, Any]) -> dict[str, str]:
         "study": study.short_hash,
         "data": extract_hash(extract_folder(study, chosen["extract"]))[:12],
         "released": file_hash(kept)[:12] if kept.is_file() else "none",
-        "code": code_hash(),
+        "code": code_hash(spec.room),
         "parameters": content_hash(dict(chosen)),
     }
 
@@ -82,7 +82,7 @@ class _Methods:
         self, spec: ChapterSpec, chosen: Mapping[str, Any], study: Study, found: Validation
     ) -> None:
         self.spec, self.chosen, self.study, self.found = spec, chosen, study, found
-        self.hashes = hashes(chosen)
+        self.hashes = hashes(spec, chosen)
         ledger = Ledger(
             "validation",
             spec.name,

@@ -188,7 +188,7 @@ class _Plan:
                 {"out": str(out), "study": self.study_argument},
                 lambda: {
                     "study": self.study.hash,
-                    "code": code_hash("chapters"),
+                    "code": code_hash("chapters.reference"),
                     **self._files(DATA / "published", DATA / "programme", DATA / "released"),
                 },
                 (out,),
@@ -214,7 +214,7 @@ class _Plan:
                 lambda: {
                     "study": self.study.hash,
                     "extract": extract_hash(self.extract_folder()),
-                    "code": code_hash("chapters"),
+                    "code": code_hash("chapters.england"),
                     **self._files(DATA / "calibration"),
                     **versions("duckdb"),
                 },
@@ -262,7 +262,7 @@ class _Plan:
 
             def inputs(needs: str | None = needs) -> Mapping[str, str]:
                 found = {
-                    "code": code_hash("chapters"),
+                    "code": code_hash("chapters.explore"),
                     **versions(*_ESTIMATION, *_ENGINE),
                 }
                 if needs is None:
@@ -287,6 +287,10 @@ class _Plan:
             )
             made.append(step)
         return made
+
+    def room(self, name: str) -> str:
+        """Module that computes a chapter."""
+        return f"chapters.{self.specs[name].room}"
 
     def parameters(self, name: str) -> dict[str, Any]:
         """Parameters of a chapter that differ from its defaults."""
@@ -329,7 +333,7 @@ class _Plan:
         def inputs() -> Mapping[str, str]:
             found = {
                 "study": self.study.hash,
-                "code": code_hash("chapters"),
+                "code": code_hash(self.room(name)),
                 "parameters": json.dumps(parameters, sort_keys=True),
                 **self._files(DATA / "published", DATA / "programme", DATA / "released"),
                 **self._files(DATA / "specifications"),
@@ -376,7 +380,7 @@ class _Plan:
                 lambda: {
                     "template": self.run.hashes.of(template),
                     "result": self.run.hashes.of(result),
-                    "code": code_hash("pipeline.notebooks", "chapters"),
+                    "code": code_hash("pipeline.notebooks", self.room(name)),
                     "parameters": json.dumps(parameters, sort_keys=True),
                     **versions(*_NOTEBOOK),
                 },

@@ -28,9 +28,14 @@ _UNIT = re.compile(r"^(|%|p|[A-Za-z][A-Za-z0-9 ,'’/-]*)$")
 # --- hashes -----------------------------------------------------------------------------------
 
 
-def code_hash() -> str:
-    """First 12 hex digits of the hash of all code that chapters rest on."""
-    return sources.code_hash("chapters")[:12]
+def code_hash(room: str) -> str:
+    """First 12 hex digits of the hash of the code that a room of `chapters` rests on.
+
+    Parameters
+    ----------
+    room : name of the module, such as ``"question"``.
+    """
+    return sources.code_hash(f"chapters.{room}")[:12]
 
 
 def content_hash(content: Any) -> str:

@@ -1,0 +1,238 @@
+"""Distinct children and authorities by role, phase and level: exact, in one pass of the engine.
+
+A place is a margin, a role, a phase and a level, such as comparators' events of year 2013 before
+embedding. An event can lie in several. Each place is a bit: the engine joins an event to the bits
+of its dates, takes for each child the union of the bits of its events, and counts by authority how
+many children have each bit. Events and sums of the outcome by place follow from the cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sos_analysis.placing import DONUT, PHASES, clock_of, placement
+
+if TYPE_CHECKING:
+    import ibis
+    from numpy.typing import NDArray
+
+    from sos_analysis.study import Study
+
+#: Columns that every table of margins has.
+COLUMNS = ("margin", "role", "phase", "level", "las", "children", "events", "y_sum")
+_KEYS = list(COLUMNS[:4])
+_BASE = ("phase", "event_time", "year", "calendar")
+_PHASE = 0  # index in _BASE
+_ROLES = ("treated", "comparator")
+_ALL = 2  # phase of the margin 'calendar', which the donut is part of
+_BITS = 62  # bits of a signed 64-bit number that are safe to shift into
+
+
+def memtable(columns: Mapping[str, Any]) -> ibis.Table:
+    """A small table for the engine."""
+    import ibis
+    import pyarrow as pa
+
+    return ibis.memtable(pa.table(dict(columns)))
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """Which places the events of a pair of intervals lie in.
+
+    Attributes
+    ----------
+    las : authorities, by the number that stands for them.
+    pairs : distinct `la`, `first`, `last` of the cells, by number (the index).
+    of_cell : number of the pair of each cell.
+    slots : `pair`, `place`; each once.
+    places : `margin`, `role`, `phase` (numbers), `level`; by number.
+    """
+
+    las: list[str]
+    pairs: pd.DataFrame
+    of_cell: NDArray[Any]
+    slots: pd.DataFrame
+    places: pd.DataFrame
+
+    @property
+    def phases(self) -> NDArray[np.intp]:
+        """Places that are a role and a phase alone."""
+        return np.flatnonzero(self.places["margin"].to_numpy() == _PHASE)
+
+
+def margins_of(
+    placed: ibis.Table,
+    frame: pd.DataFrame,
+    study: Study,
+    outcome: str,
+    intervals: pd.DataFrame,
+    covariates: tuple[str, ...],
+) -> pd.DataFrame:
+    """Distinct children and authorities by role, phase and level.
+
+    Parameters
+    ----------
+    placed : events with `la`, `child_id`, `first`, `last` and the covariates.
+    frame : the cells counted from them.
+
+    Returns
+    -------
+    DataFrame sorted by its key: `COLUMNS`, `largest`, `second` (see `cells.Cells.margins`).
+    """
+    where = _slots(frame, study, outcome, intervals)
+    children = _children(placed, frame, where, covariates)
+    counts = frame[["n", "y_sum"]].astype(np.int64).assign(pair=where.of_cell)
+    found = [_named(_by_place(counts, where.slots, where, []), where, None)]
+    phases = where.slots[where.slots["place"].isin(where.phases)]
+    for name in covariates:
+        levels = frame[name].cat
+        of_level = counts.assign(level=levels.codes.to_numpy())
+        made = _by_place(of_level, phases, where, ["level"])
+        found.append(_named(made, where, (name, levels.categories)))
+    table = pd.concat(found, ignore_index=True)
+    held = children.set_index("la")
+    row = held.index.get_indexer(pd.Index([where.las[code] for code in table["la"]]))
+    bit = held.columns.get_indexer(pd.Index(table["bit"]))
+    table["children"] = held.to_numpy(np.int64)[row, bit]
+    return _totals(table)
+
+
+def _totals(found: pd.DataFrame) -> pd.DataFrame:
+    grouped = found.groupby(_KEYS)
+    total = grouped[["children", "events", "y_sum"]].sum()
+    total.insert(0, "las", grouped["la"].nunique())
+    # What the largest two authorities hold, for the rule that none may dominate.
+    rank = grouped["events"].rank(method="first", ascending=False)
+    for name, place in (("largest", 1), ("second", 2)):
+        held = found[rank == place].set_index(_KEYS)["events"]
+        total[name] = held.reindex(total.index, fill_value=0)
+    return total.reset_index().sort_values(_KEYS, ignore_index=True)
+
+
+def _by_place(
+    counts: pd.DataFrame, slots: pd.DataFrame, where: _Slots, more: list[str]
+) -> pd.DataFrame:
+    """Events and sums by authority and place (and level of a covariate)."""
+    small = counts.groupby(["pair", *more], as_index=False)[["n", "y_sum"]].sum()
+    both = slots.merge(small, on="pair")
+    both["la"] = where.pairs["la"].to_numpy()[both["pair"]]
+    made = both.groupby(["la", "place", *more], as_index=False)[["n", "y_sum"]].sum()
+    return made.rename(columns={"n": "events"})
+
+
+def _named(
+    made: pd.DataFrame, where: _Slots, covariate: tuple[str, pd.Index[Any]] | None
+) -> pd.DataFrame:
+    """Places in words, and the name of the bit that stands for each."""
+    place = where.places.iloc[made["place"]]
+    phase = [{**PHASES, _ALL: "all"}[int(p)] for p in place["phase"]]
+    role = [_ROLES[int(r)] for r in place["role"]]
+    if covariate is None:
+        margin = [_BASE[int(m)] for m in place["margin"]]
+        level = place["level"].astype(str).to_list()
+        bit = [f"place_{p}" for p in made["place"]]
+    else:
+        name, levels = covariate
+        margin = [name] * len(made)
+        level = [str(levels[i]) for i in made["level"]]
+        bit = [f"{name}_{i}_{p}" for i, p in zip(made["level"], made["place"], strict=True)]
+    return pd.DataFrame(
+        {
+            "la": made["la"].to_numpy(),
+            **{"margin": margin, "role": role, "phase": phase, "level": level, "bit": bit},
+            "events": made["events"].to_numpy(),
+            "y_sum": made["y_sum"].to_numpy(),
+        }
+    )
+
+
+def _slots(frame: pd.DataFrame, study: Study, outcome: str, intervals: pd.DataFrame) -> _Slots:
+    las = [str(la) for la in frame["la"].cat.categories]
+    keys = pd.DataFrame(
+        {
+            "la": frame["la"].cat.codes.to_numpy(),
+            "first": frame["first"].to_numpy(),
+            "last": frame["last"].to_numpy(),
+        }
+    )
+    of_cell = keys.groupby(["la", "first", "last"], sort=True).ngroup().to_numpy()
+    pairs = keys.drop_duplicates().sort_values(["la", "first", "last"], ignore_index=True)
+    la, first, last = (pairs[name].to_numpy() for name in pairs.columns)
+    year = intervals["year"].to_numpy()
+    clock = clock_of(study.outcome(outcome))
+    parts: list[NDArray[np.int64]] = []
+    for group in study.groups(outcome):
+        place = placement(intervals, group, clock)
+        inside = np.isin(la, [las.index(x) for x in (group.pilot, *group.comparators) if x in las])
+        own = np.flatnonzero(inside)
+        role = np.array([las[code] != group.pilot for code in la[own]], dtype=np.int64)
+        phase, time = place.of(first[own], last[own])
+        kept = phase != DONUT
+        for margin, level in enumerate((phase, time, year[first[own]])):
+            part = np.column_stack((own, np.full(len(own), margin), role, phase, level))
+            parts.append(part[kept].astype(np.int64))
+        every = np.full(len(own), _ALL)
+        calendar = np.full(len(own), _BASE.index("calendar"))
+        parts.append(np.column_stack((own, calendar, role, every, year[first[own]])))
+    rows = pd.DataFrame(np.concatenate(parts), columns=["pair", "margin", "role", "phase", "level"])
+    rows = rows.drop_duplicates(ignore_index=True)
+    what = ["margin", "role", "phase", "level"]
+    rows["place"] = rows.groupby(what, sort=True).ngroup()
+    places = rows[what].drop_duplicates().sort_values(what, ignore_index=True)
+    return _Slots(las, pairs, of_cell, rows[["pair", "place"]], places)
+
+
+def _children(
+    placed: ibis.Table, frame: pd.DataFrame, where: _Slots, covariates: tuple[str, ...]
+) -> pd.DataFrame:
+    """Distinct children by authority, a column for each bit."""
+    words = -(-len(where.places) // _BITS)
+    pair, place = (where.slots[name].to_numpy() for name in ("pair", "place"))
+    masks = np.zeros((words + 1, len(where.pairs)), dtype=np.int64)
+    np.bitwise_or.at(masks, (place // _BITS, pair), np.int64(1) << (place % _BITS))
+    phases = list(where.phases)
+    for i, number in enumerate(phases):
+        masks[words, pair[place == number]] |= 1 << i
+    named = {f"word_{i}": mask for i, mask in enumerate(masks[:words])}
+    table = memtable(
+        {
+            "la": np.array(where.las, dtype=object)[where.pairs["la"]],
+            "first": where.pairs["first"].to_numpy(),
+            "last": where.pairs["last"].to_numpy(),
+            **named,
+            "phases": masks[words],
+        }
+    )
+    mapped = placed.join(table, ["la", "first", "last"])
+    bits: dict[str, tuple[str, int]] = {
+        f"place_{p}": (f"word_{p // _BITS}", p % _BITS) for p in range(len(where.places))
+    }
+    unions = {name: mapped[name].bit_or() for name in named}
+    # Of a covariate: the bits of the phases, moved up by as much as the level asks for.
+    room = _BITS // len(phases)
+    for covariate in covariates:
+        levels = [str(level) for level in frame[covariate].cat.categories]
+        for start in range(0, len(levels), room):
+            word = f"{covariate}_word_{start}"
+            here = list(enumerate(levels[start : start + room]))
+            moved = mapped[covariate].cases(
+                *((level, 1 << (i * len(phases))) for i, level in here), else_=0
+            )
+            unions[word] = (mapped["phases"] * moved.cast("int64")).bit_or()
+            for i, _ in here:
+                for j, number in enumerate(phases):
+                    bits[f"{covariate}_{start + i}_{number}"] = (word, i * len(phases) + j)
+    by_child = mapped.group_by(["la", "child_id"]).aggregate(**unions)
+    by_la = by_child.group_by("la").aggregate(
+        **{
+            name: ((by_child[word] >> bit) & 1).sum().cast("int64")
+            for name, (word, bit) in bits.items()
+        }
+    )
+    return by_la.to_pyarrow().to_pandas()
