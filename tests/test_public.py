@@ -25,7 +25,7 @@ from public_files import SOURCES, line, published, write
 
 from sos_analysis import chapters, companion
 from sos_analysis.chapters import public as chapter_of
-from sos_analysis.companion import MAIN, Design
+from sos_analysis.companion import MAIN, Design, ratings
 from sos_analysis.companion.estimates import FEWER, estimate_on, jumps
 from sos_analysis.companion.panel import Figures
 from sos_analysis.companion.panel import panel as rows_of
@@ -721,3 +721,62 @@ def test_chapter_from_released_results_says_so_and_holds_every_claim() -> None:
             "public.rereferral.sentence"
         ).value
     )
+
+
+# --- by Ofsted rating ----------------------------------------------------------------------------
+def test_ratings_are_the_latest_published_before_the_launch(figures: Figures) -> None:
+    """Against the judgements of pilots typed, with their source, among the programme's facts."""
+    launch = ratings.launch()
+    found = figures.ratings(launch)
+    for pilot in programme().pilots:
+        before = pilot.ofsted_at(launch - dt.timedelta(days=1))
+        assert before is None or found[pilot.dfe_code] == before
+    assert sum(p.ofsted_at(launch - dt.timedelta(days=1)) is not None
+               for p in programme().pilots) == 11  # fmt: skip
+    # A report of the day itself does not count; no report of 2013 has an overall judgement.
+    assert figures.ratings(dt.date(2016, 1, 20)).get("938") is None
+    assert figures.ratings(dt.date(2016, 1, 21))["938"] == "requires improvement"
+    assert not figures.ratings(dt.date(2014, 1, 1))
+
+
+def test_a_split_by_rating_is_that_of_dummy_regressions(figures: Figures) -> None:
+    outcome = SOURCES.outcome("within_45")
+    split = ratings.rating_split(figures, outcome, Design(), draws=199, seed=1)
+    judged = figures.ratings(ratings.launch())
+    rows = rows_of(figures, outcome, Design()).dropna(subset=["y"])
+    rows = rows.assign(
+        upper=rows["la"].map(lambda la: ratings.GROUP.get(judged.get(la, "")) == ratings.UPPER)
+    )
+    d = rows["pilot"] * rows["post"]
+    rows = rows.assign(low=d * ~rows["upper"], high=d * rows["upper"])
+    fit = smf.ols("y ~ low + high + C(la) + C(year)", rows).fit()
+    group = next(g for g in split.groups if g.comparators == ratings.ALL)
+    assert group.att == pytest.approx(fit.params["low"], abs=1e-8)
+    assert split.difference == pytest.approx(fit.params["high"] - fit.params["low"], abs=1e-8)
+    alike = rows[rows["la"].map(lambda la: ratings.GROUP.get(judged.get(la, "")) == ratings.LOWER)]
+    fit = smf.ols("y ~ low + C(la) + C(year)", alike).fit()
+    group = next(g for g in split.groups if g.comparators == ratings.ALIKE)
+    assert group.att == pytest.approx(fit.params["low"], abs=1e-8)
+    # Two pilots of ten were rated higher: no effect of their own, and 45 ways to deal them.
+    assert {g.label for g in split.groups} == {ratings.LOWER}
+    assert (split.pilots_lower, split.pilots_upper) == (8, 2)
+    assert split.difference_smallest_p == pytest.approx(1 / 45)
+    kept = companion.released().split(outcome.id)
+    assert kept is not None
+    assert kept.difference_p == pytest.approx(split.difference_p, abs=1e-9)  # all 45 ways
+    assert kept.groups[0].att == pytest.approx(split.groups[0].att, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("901,2015-01-01,fair,0", "line 2: overall_judgement 'fair' is not one of 'inadequate'"),
+        ("901,1 May 2015,good,0", "line 2: published '1 May 2015' is not a day"),
+    ],
+)
+def test_a_report_with_an_odd_judgement_is_refused(tmp_path: Path, row: str, message: str) -> None:
+    path = tmp_path / SOURCES.file("ofsted").name
+    head = "old_la_code,published,overall_judgement,n_signs_of_safety"
+    path.write_text(f"{head}\n{row}\n", encoding="utf-8")
+    with pytest.raises(RecordsError, match=message):
+        public.read_ratings(public.locate(path), dt.date(2017, 9, 29))

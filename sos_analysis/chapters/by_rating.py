@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sos_analysis.chapters import ChapterSpec
+from sos_analysis.chapters.public_split import quoted_split
 from sos_analysis.chapters.secondary import (
     PLACES,
     Sampled,
@@ -270,9 +271,8 @@ class _Rating(Subgroups):
                   if r not in levels]  # fmt: skip
         return {
             "published": self.publication(),
-            "companion": "<strong>Public statistics.</strong> This edition does not split public "
-            "figures by rating. Ratings of those years stand in single reports of inspections, "
-            "and the pilots of a wave would make groups of a few.",
+            "companion": quoted_split(self.ledger)
+            or "<strong>Public statistics.</strong> The released results hold no split by rating.",
             "answer": f"{answer}. With {{{p}.pilots_first}} in one group and "
             f"{{{p}.pilots_second}} in the other, this can raise a question and not settle one.",
             "counted": (

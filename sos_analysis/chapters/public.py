@@ -15,6 +15,11 @@ from sos_analysis.chapters.natural import natural
 from sos_analysis.chapters.public_brief import brief, headline
 from sos_analysis.chapters.public_checks import AFTER_NFA, checks_of, verdict_of
 from sos_analysis.chapters.public_figures import Exhibits
+from sos_analysis.chapters.public_split import (
+    claim_split,
+    differences_table,
+    groups_table,
+)
 from sos_analysis.chapters.public_tables import WAVES, heading, status_of
 from sos_analysis.chapters.public_words import prose
 from sos_analysis.checks import CheckResult
@@ -169,6 +174,7 @@ class _Companion:
         ]
         if later:
             self.claim("history.later_weight", max(later), "%", decimals=1)
+        claim_split(self.found, self.claim)
         mains = [e for e in self.found.estimates if e.variant == MAIN]
         for wave in WAVES:
             mine = [e for e in mains if e.wave == wave]
@@ -322,6 +328,9 @@ class _Companion:
         }
         if self.found.histories:
             made["history"] = e.histories()
+        if self.found.splits:
+            made["by_rating"] = groups_table(self.found, e.table)
+            made["by_rating_differences"] = differences_table(self.found, e.table)
         if self.found.jumps:
             made["jumps"] = e.jumps()
         for outcome in self.found.outcomes:

@@ -57,7 +57,7 @@ class Tables:
         """The main estimate of an outcome around a wave."""
         return self.found.estimate(outcome.id, MAIN, wave)
 
-    def _table(self, rows: list[dict[str, Any]], **options: Any) -> SafeTable:
+    def table(self, rows: list[dict[str, Any]], **options: Any) -> SafeTable:
         return safe_table(rows, source=SOURCE, origin="public", rules=ALREADY_PUBLISHED, **options)
 
     # --- tables ------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ class Tables:
             for o, wave in self.keys
             for judged, e in [(self.verdicts[o.id, wave], self.main(o, wave))]
         ]
-        return self._table(
+        return self.table(
             rows,
             columns={
                 "outcome": Column("Figure"),
@@ -100,7 +100,7 @@ class Tables:
             for o, wave in self.keys
             for judged in [self.verdicts[o.id, wave]]
         ]
-        return self._table(
+        return self.table(
             rows,
             columns={
                 "outcome": Column("Figure"),
@@ -131,7 +131,7 @@ class Tables:
             for e in [self.main(o, wave)]
         ]
         numbers = ("first", "last", "pilots", "others", "years", "none")
-        return self._table(
+        return self.table(
             rows,
             columns={
                 "outcome": Column("Figure"),
@@ -157,7 +157,7 @@ class Tables:
             {"outcome": o.short_label, "wave": heading(WAVES[w]), **_numbers(self.main(o, w))}
             for o, w in self.keys
         ]
-        return self._table(
+        return self.table(
             rows,
             columns={"outcome": Column("Figure"), "wave": Column("Wave"), **_COLUMNS},
             estimates=_ESTIMATES,
@@ -185,7 +185,7 @@ class Tables:
             **_COLUMNS,
             "authorities": Column("Authorities"),
         }
-        return self._table(
+        return self.table(
             rows,
             columns=columns,
             estimates=_ESTIMATES,
@@ -220,7 +220,7 @@ class Tables:
                     "main": "Yes" if main.ci[0] > 0 or main.ci[1] < 0 else "No",
                 }
             )
-        return self._table(
+        return self.table(
             rows,
             columns={
                 "outcome": Column("Figure"),
@@ -250,7 +250,7 @@ class Tables:
                 rows.append({"outcome": o.label, "unit": f"{o.unit} {o.of}"} | {
                     f"y{year}": v for year, v in values.items()
                 })  # fmt: skip
-        return self._table(
+        return self.table(
             rows,
             columns={
                 "outcome": Column("Figure"),
@@ -295,7 +295,7 @@ class Tables:
             }
             for h in self.found.histories
         ]
-        return self._table(
+        return self.table(
             rows,
             columns={
                 "outcome": Column("Figure"),
@@ -331,7 +331,7 @@ class Tables:
             for j in self.found.jumps
         ]
         by = max((j.by for j in self.found.jumps), default=0.0)
-        return self._table(
+        return self.table(
             rows,
             columns={
                 "outcome": Column("Figure"),
@@ -357,7 +357,7 @@ class Tables:
             | {c.id: c.word for c in self.checks[o.id, w]}
             for o, w in self.keys
         ]
-        return self._table(
+        return self.table(
             rows,
             columns={
                 "outcome": Column("Figure"),
@@ -383,7 +383,7 @@ class Tables:
             for o, w in self.keys
             for e in [self.main(o, w)]
         ]
-        return self._table(
+        return self.table(
             rows,
             columns={
                 "outcome": Column("Figure"),
@@ -406,7 +406,7 @@ class Tables:
             {"name": f.name, "kind": kinds[f.derived], "hash": f"SHA-256 {f.sha256[:16]}…"}
             for f in self.found.files
         ]
-        return self._table(
+        return self.table(
             rows,
             columns={"name": Column("File"), "kind": Column("Kind"), "hash": Column("Its hash")},
             title="Files behind these results",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sos_analysis.chapters.minutes import minute
+from sos_analysis.chapters.public_split import split_words
 from sos_analysis.chapters.public_tables import WAVES
 from sos_analysis.companion import CompanionResult
 from sos_analysis.records.public import PublicOutcome
@@ -49,6 +50,7 @@ def prose(
         "carry a conclusion, and its certainty is rated down. The years before the second wave "
         "hold the first one, so whatever that changed shows there too.",
         "history": _history(claims),
+        "by_rating": split_words(found),
         "long": "The lines of each figure run to the year ending March {public.latest}. This long "
         "view is secondary: later years bring other programmes, other ways of recording and the "
         "pandemic. The years ending March 2021 and 2022 are shaded; that choice is ours.",
@@ -64,8 +66,9 @@ def prose(
         "analysts": _analysts(found),
         "derived": "Two files are derived rather than published: an excerpt of the Department's "
         "interactive tool (timeliness of assessments, and children looked after up to the year "
-        "ending March 2020), and counts of words in Ofsted reports. They cannot be fetched, so "
-        "what rests on them comes from this project's released results unless you hold them.",
+        "ending March 2020), and judgements and counts of words in Ofsted reports. They "
+        "cannot be fetched, so what rests on them comes from this project's released results "
+        "unless you hold them.",
         **made,
     }
 

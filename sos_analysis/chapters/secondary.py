@@ -119,6 +119,7 @@ class Secondary:
             source=f"sos_analysis.chapters.{spec.room}",
             hashes=self.hashes,
         )
+        self.ledger = ledger
         self.claims, self.claim = ledger.claims, ledger.claim
         self.pilot_of = {p.la: p for p in self.study.pilots}
 

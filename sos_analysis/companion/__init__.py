@@ -25,6 +25,8 @@ from sos_analysis.companion.types import (
     History,
     Jumps,
     PanelEstimate,
+    RatedGroup,
+    RatingSplit,
     Source,
     YearMean,
 )
@@ -48,6 +50,8 @@ __all__ = [
     "MapRow",
     "MapRows",
     "PanelEstimate",
+    "RatedGroup",
+    "RatingSplit",
     "Source",
     "YearMean",
     "estimate",

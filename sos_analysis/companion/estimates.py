@@ -41,12 +41,16 @@ SSC = (
 )
 
 
-def table_of(frame: pd.DataFrame) -> CellTable:
+def cell_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """One cell an authority-year, so that authority-years are what is counted."""
     given = frame.dropna(subset=["y"])
     cells = given.rename(columns={"pilot": "treated", "year": "period", "y": "y_sum"})
-    columns = ["la", "treated", "post", "period", "y_sum", "weight"]
-    return cell_table(cells[columns].assign(n=1), period="period")
+    return cells[["la", "treated", "post", "period", "y_sum", "weight"]].assign(n=1)
+
+
+def table_of(frame: pd.DataFrame) -> CellTable:
+    """The panel as cells, see `cell_rows`."""
+    return cell_table(cell_rows(frame), period="period")
 
 
 def _gram(table: CellTable, columns: Mapping[str, Any]) -> inference.Grams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +22,7 @@ from sos_analysis.records.public import (
     find_file,
     read_lait,
     read_neighbours,
+    read_ratings,
     read_reports,
     read_statistics,
 )
@@ -81,6 +83,10 @@ class Figures:
     def reports(self) -> Mapping[str, bool]:
         """Authorities with an Ofsted report: does one name Signs of Safety?"""
         return read_reports(self.locate("ofsted"))
+
+    def ratings(self, before: date) -> Mapping[str, str]:
+        """Each authority's latest Ofsted judgement published before a day."""
+        return read_ratings(self.locate("ofsted"), before)
 
     @cached_property
     def population(self) -> Statistics:

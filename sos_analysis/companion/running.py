@@ -29,6 +29,7 @@ from sos_analysis.companion.estimates import (
 )
 from sos_analysis.companion.history import history
 from sos_analysis.companion.panel import Figures, panel, pilots
+from sos_analysis.companion.ratings import rating_split
 from sos_analysis.companion.types import (
     RELEASED_RESULTS,
     CompanionResult,
@@ -36,6 +37,7 @@ from sos_analysis.companion.types import (
     History,
     Jumps,
     PanelEstimate,
+    RatingSplit,
     Source,
     YearMean,
 )
@@ -74,6 +76,7 @@ class _Found:
     means: list[YearMean] = field(default_factory=list)
     jumps: list[Jumps] = field(default_factory=list)
     histories: list[History] = field(default_factory=list)
+    splits: list[RatingSplit] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     #: Tables whose released results stand in.
     borrowed: set[str] = field(default_factory=set)
@@ -138,6 +141,9 @@ def run(
         except AbsentError:
             continue
         found.histories += [made] if made else []
+    for chosen in () if only_main else (d for d in designs if d.wave == 2):
+        for outcome in wanted:
+            _split(figures, outcome, chosen, found, draws, seed)
     files = _files(figures, found.borrowed)
     had = {e.variant for e in found.estimates}
     return CompanionResult(
@@ -152,6 +158,7 @@ def run(
         means=tuple(found.means),
         jumps=tuple(found.jumps),
         histories=tuple(found.histories),
+        splits=tuple(found.splits),
         absent=tuple(dict.fromkeys(found.absent)),
         files=files,
         attribution=sources.attribution,
@@ -209,6 +216,25 @@ def _run_one(
     found.means += year_means(whole, outcome=id, wave=wave)
     if outcome.unit in JUMP:
         found.jumps.append(jumps(main, outcome=id, wave=wave, by=JUMP[outcome.unit]))
+
+
+def _split(
+    figures: Figures, outcome: PublicOutcome, chosen: Design, found: _Found, draws: int, seed: int
+) -> None:
+    """By rating before the second wave; released results where the ratings are not here."""
+    try:
+        split = rating_split(figures, outcome, chosen, draws=draws, seed=seed)
+    except (YearsError, RecordsError) as cause:
+        if not isinstance(cause, AbsentError):
+            found.absent.append(f"{outcome.short_label}, by rating: {cause}")
+            return
+        if chosen in DESIGNS and RELEASED.is_file():
+            kept = released().split(outcome.id)
+            if kept is not None:
+                found.borrowed.update((cause.table, *outcome.tables))
+                found.splits.append(kept)
+    else:
+        found.splits.append(split)
 
 
 def _differs(rows: pd.DataFrame, main: pd.DataFrame, design: Design) -> bool:
@@ -291,7 +317,7 @@ def _there(place: Path) -> bool:
 def released(path: Path = RELEASED) -> CompanionResult:
     """The results this project has released, for where the public files are absent."""
     content = dict(read_released(path))
-    for part in ("estimates", "event_years", "histories"):
+    for part in ("estimates", "event_years", "histories", "splits"):
         if isinstance(content.get(part), list):
             content[part] = [{**item, "source": RELEASED_RESULTS} for item in content[part]]
     return CompanionResult.from_dict(content | {"source": RELEASED_RESULTS})

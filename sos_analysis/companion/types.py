@@ -185,6 +185,54 @@ class History:
 
 
 @dataclass(frozen=True)
+class RatedGroup:
+    """The effect in pilots of one group of ratings, against others.
+
+    ``comparators``: all others, or those rated alike. ``p``, ``ci``: studentised randomisation
+    inference (RI-t); ``smallest_p`` the least it can give. ``p_crv3``, ``ci_crv3``: cluster
+    jackknife with one degree of freedom fewer than pilots.
+    """
+
+    label: str
+    comparators: str
+    pilots: int
+    others: int
+    att: float
+    p: float
+    ci: Interval
+    smallest_p: float
+    p_crv3: float
+    ci_crv3: Interval
+    mde: float
+
+
+@dataclass(frozen=True)
+class RatingSplit:
+    """An outcome's effects by the Ofsted rating before ``before``, and their difference.
+
+    ``groups`` holds groups of three or more pilots alone. ``difference``: upper group less lower,
+    tested by permuting which pilots belong to which (``difference_smallest_p`` is the least that
+    can give; a difference that cannot be formed is not a number).
+    """
+
+    outcome: str
+    wave: int
+    source: str
+    before: str
+    pilots_lower: int
+    pilots_upper: int
+    others_lower: int
+    others_upper: int
+    others_unrated: int
+    groups: tuple[RatedGroup, ...]
+    difference: float
+    difference_ci: Interval
+    difference_p: float
+    difference_smallest_p: float
+    difference_mde: float
+
+
+@dataclass(frozen=True)
 class CompanionResult:
     """Everything the chapter on public statistics shows, with where it comes from.
 
@@ -205,6 +253,7 @@ class CompanionResult:
     means: tuple[YearMean, ...]
     jumps: tuple[Jumps, ...]
     histories: tuple[History, ...]
+    splits: tuple[RatingSplit, ...]
     absent: tuple[str, ...]
     files: tuple[Source, ...]
     attribution: str
@@ -249,6 +298,10 @@ class CompanionResult:
         """Both waves at once, for outcomes that reach back to before the first."""
         return next((h for h in self.histories if h.outcome == outcome), None)
 
+    def split(self, outcome: str) -> RatingSplit | None:
+        """The split of an outcome by rating; None where it is not held."""
+        return next((s for s in self.splits if s.outcome == outcome), None)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content; numbers that are not finite become words."""
         content = _plain(asdict(self))
@@ -271,6 +324,7 @@ class CompanionResult:
             "means": YearMean,
             "jumps": Jumps,
             "histories": History,
+            "splits": RatingSplit,
             "files": Source,
         }
         try:
@@ -310,6 +364,7 @@ def _plain(value: Any) -> Any:
 _INSIDE: Mapping[tuple[str, str], type[Any]] = {
     ("EventYears", "years"): EventYear,
     ("History", "weights"): BaconPart,
+    ("RatingSplit", "groups"): RatedGroup,
 }
 
 

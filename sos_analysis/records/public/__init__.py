@@ -4,7 +4,12 @@ They are Crown copyright under the Open Government Licence v3 and are never kept
 repository; `data/programme/public_sources.toml` says which file, from where, with which SHA-256.
 """
 
-from sos_analysis.records.public.derived import read_lait, read_neighbours, read_reports
+from sos_analysis.records.public.derived import (
+    read_lait,
+    read_neighbours,
+    read_ratings,
+    read_reports,
+)
 from sos_analysis.records.public.fetch import fetch_public
 from sos_analysis.records.public.places import AbsentError, Located, find_file, locate
 from sos_analysis.records.public.reading import LEVELS, PLACE, Statistics, read_statistics
@@ -38,6 +43,7 @@ __all__ = [
     "public_sources",
     "read_lait",
     "read_neighbours",
+    "read_ratings",
     "read_released",
     "read_reports",
     "read_statistics",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from datetime import date
 from typing import TYPE_CHECKING
 
 from sos_analysis.errors import RecordsError
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 #: 2019 and reports of visits until then appear some months later; the day is ours).
 REPORTS_TO = "2020-06-30"
 _LAIT = ("measure_code", "year", "old_la_code", "value")
+#: Overall judgements as the file writes them.
+JUDGEMENTS = ("inadequate", "requires improvement", "good", "outstanding")
+_JUDGED = ("old_la_code", "published", "overall_judgement")
 _REPORT = ("old_la_code", "published", "n_signs_of_safety")
 
 
@@ -118,6 +122,37 @@ def read_reports(found: Located, to: str = REPORTS_TO) -> Mapping[str, bool]:
         )
     named = counts.astype(int).groupby(frame["old_la_code"]).sum() > 0
     return {str(code): bool(value) for code, value in named.items()}
+
+
+def read_ratings(found: Located, before: date) -> Mapping[str, str]:
+    """Each authority's latest overall judgement published before a day, by three-digit code.
+
+    Reports without an overall judgement are passed over.
+
+    Raises
+    ------
+    RecordsError
+        A column is missing, or a judgement or a day is not one.
+    """
+    frame = _frame(found, _JUDGED)
+    frame = frame[frame["overall_judgement"].str.strip() != ""]
+    words = frame["overall_judgement"].str.strip().str.lower()
+    odd = words[~words.isin(JUDGEMENTS)]
+    if len(odd):
+        raise RecordsError(
+            f"{found.name}, line {int(str(odd.index[0])) + 2}: overall_judgement {odd.iloc[0]!r} "
+            f"is not one of {listed(JUDGEMENTS)}."
+        )
+    days = frame["published"].str.strip()
+    wrong = days[~days.str.fullmatch(r"\d{4}-\d{2}-\d{2}")]
+    if len(wrong):
+        raise RecordsError(
+            f"{found.name}, line {int(str(wrong.index[0])) + 2}: published {wrong.iloc[0]!r} is "
+            "not a day (YYYY-MM-DD)."
+        )
+    earlier = days < before.isoformat()
+    order = days[earlier].sort_values(kind="stable").index
+    return dict(zip(frame.loc[order, "old_la_code"], words.loc[order], strict=True))
 
 
 def _frame(found: Located, needed: tuple[str, ...]) -> pd.DataFrame:
