@@ -8,11 +8,12 @@ import re
 import sqlite3
 import tempfile
 import zipfile
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -471,3 +472,75 @@ def test_the_invented_samples_load() -> None:
     assert counts == {"referrals": 403, "episodes": 5509}
     for line in (samples / "fake_ssda903_header.csv").read_text("utf-8").splitlines()[1:50]:
         assert line.split(",")[0] not in {word for p in seen.problems for word in p.sample.split()}
+
+
+# --- an episode that later returns state otherwise ------------------------------------------------
+def _lives(seed: int, children: int = 150) -> tuple[dict[int, list[dict[str, Any]]], list[Any]]:
+    """Episodes of made-up children as returns of three years state them, and periods of care.
+
+    Each child has runs of episodes that follow by X1. A return holds what was open in its year,
+    as known at its end, and may code an episode otherwise than the return before did.
+    """
+    rng = np.random.default_rng(seed)
+    years: dict[int, list[dict[str, str]]] = {2017: [], 2018: [], 2019: []}
+    periods = []
+    for number in range(children):
+        day = date(2016, 4, 1) + timedelta(int(rng.integers(0, 900)))
+        for _ in range(int(rng.integers(1, 4))):
+            began, last = day, int(rng.integers(1, 4))
+            for place in range(last):
+                # Every eighth stay goes on the day it began, under another order.
+                length = 0 if place < last - 1 and rng.random() < 0.125 else 1
+                end = day + timedelta(length * int(rng.integers(1, 400)))
+                reason = "X1" if place < last - 1 else "E8"
+                told = {"CHILD": f"C{number}", "DECOM": day, "RNE": "L" if place else "S"}
+                for year in years:
+                    first, closing = date(year - 1, 4, 1), date(year, 3, 31)
+                    if day > closing or end < first:
+                        continue
+                    codes = rng.choice(["C1", "C2", "V2"]), rng.choice(["U1", "U4", "K2"])
+                    if not length:
+                        codes = ("L1", "U4")
+                    over = end <= closing
+                    row = {**told, "CIN": "N1", "LS": codes[0], "PLACE": codes[1]}
+                    years[year].append(row | ({"DEC": end, "REC": reason} if over else {}))
+                day = end
+            if began <= date(2019, 3, 31):
+                periods.append((f"C{number}", began, day if day <= date(2019, 3, 31) else None))
+            day += timedelta(int(rng.integers(1, 60)))
+    return years, sorted(periods, key=str)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_episode_coded_anew_by_a_later_return_splits_no_period(
+    tmp_path: Path, named: bool
+) -> None:
+    """Periods are those lived, codes those of the last return, whatever names tell the years."""
+    years, periods = _lives(7)
+    for year, stated in years.items():
+        folder = tmp_path / "801" / (str(year) if named else "abc"[year - 2017])
+        folder.mkdir(parents=True)
+        (folder / "Episodes.csv").write_text(ssda903_csv("Episodes", stated), encoding="utf-8")
+    last: dict[tuple[str, date, bool], tuple[str, str]] = {}
+    coded: set[tuple[Any, ...]] = set()
+    for stated in years.values():
+        for row in stated:
+            passing = row["DECOM"] == row.get("DEC")
+            last[row["CHILD"], row["DECOM"], passing] = (row["LS"], row["PLACE"])
+            if not passing:
+                coded.add((row["CHILD"], row["DECOM"], row["LS"], row["PLACE"]))
+    with open_extract(tmp_path, authority="801") as records:
+        made = records.tables["care_periods"].to_pyarrow().to_pylist()
+        kept = records.tables["episodes"].to_pyarrow().to_pylist()
+        notes = {(p.table, p.field): p.count for p in records.problems}
+    assert sorted(((p["child_id"], p["period_start"], p["period_end"]) for p in made), key=str) == (
+        periods
+    )
+    assert len(kept) == len(last)
+    for row in kept:
+        start = row["episode_start"]
+        key = (row["child_id"], start, row["episode_end"] == start)
+        assert (row["legal_status"], row["placement"]) == last[key]
+    lasting = sum(not passing for *_, passing in last)
+    assert notes["episodes", "legal_status, placement"] == len(coded) - lasting > 100
+    assert ("episodes", "episode_end") not in notes

@@ -10,6 +10,8 @@ row a row of the return. Here copies are put together, by the settled rules of t
   that states the flag says so, conferences and plans pooled;
 * closure before referral marks the referral as an error; its day still counts as a referral;
 * assessments of a child that began on one day are one, with the later end;
+* episodes of a child that began on one day are one, as the last return that has it states it: a
+  copy with other codes, or one that was still open, is superseded;
 * a period of care begins where an episode starts care (S), or the episode before it did not end
   by going on (X1) on the same day;
 * of several dates of birth the most frequent counts, among equals the earliest; a stated date
@@ -31,6 +33,7 @@ from sos_analysis.records.cleaning import CLOSURE_REASONS, ETHNIC_GROUPS, NEEDS
 from sos_analysis.records.problems import (
     count_faults,
     date_problems,
+    episode_problems,
     referral_problems,
     several_dobs,
     stated_starts,
@@ -60,7 +63,7 @@ class Returns:
     section47 : `referral_date`, `s47_date`, `icpc_date`, and `not_required` (no conference needed)
         where the source states it.
     disabilities : a row each child and disability.
-    care : `rne`, `episode_start`, `episode_end`, `legal_status`, `placement`, `need`,
+    care : `return_year` (int, where the source tells it: larger is later), `rne`, `episode_start`, `episode_end`, `legal_status`, `placement`, `need`,
         `end_reason`, `stated_start` (of the period, if the source states it), `birth_month`,
         `sex`, `ethnicity`, `uasc`.
 
@@ -119,6 +122,7 @@ def assemble(
     problems += referral_problems(tables["referrals"], tables["children"], cin)
     problems += date_problems(_known(returns.assessments), tables["assessments"], care)
     problems += stated_starts(care, tables["episodes"])
+    problems += episode_problems(care, tables["episodes"])
     return tables, problems
 
 
@@ -321,21 +325,7 @@ def _episodes(care: ibis.Table) -> ibis.Table:
     """Episodes, each once, with the start of the period of care they belong to."""
     import ibis
 
-    rows = care.filter(care.episode_start.notnull()).mutate(
-        order=_ymd(care.episode_end).fill_null(_DAY)
-    )
-    # Copies of an episode: the one with the latest stated end.
-    same = ibis.window(
-        group_by=[*KEY, "episode_start", "legal_status", "placement"],
-        order_by=[
-            ibis.desc(rows.order % _DAY),
-            rows.end_reason.fill_null("~"),
-            rows.rne.fill_null("~"),
-            rows.need.fill_null("~"),
-        ],
-    )
-    rows = rows.mutate(copy=ibis.row_number().over(same))
-    rows = rows.filter(rows["copy"] == 0)
+    rows = _one_copy(care)
     one_by_one = ibis.window(group_by=list(KEY), order_by=_in_order(rows))
     rows = rows.mutate(
         before_end=rows.episode_end.lag().over(one_by_one),
@@ -356,6 +346,48 @@ def _episodes(care: ibis.Table) -> ibis.Table:
         "need",
         "end_reason",
     )
+
+
+def _one_copy(care: ibis.Table) -> ibis.Table:
+    """One row a child and day on which an episode began: that of the last return that has it.
+
+    Within a return (or where none is told) the one with the latest stated end. An episode that
+    ended on its own day is another than the one that follows on that day; unless it goes on by X1
+    it falls away where a later return has the day without it.
+    """
+    import ibis
+
+    rows = care.filter(care.episode_start.notnull())
+    rows = rows.mutate(
+        told=rows.return_year.fill_null(0),
+        order=_ymd(rows.episode_end).fill_null(_DAY),
+        passing=(rows.episode_end == rows.episode_start).fill_null(False),
+        goes_on=(rows.end_reason == CONTINUES).fill_null(False),
+    )
+    rows = rows.mutate(
+        last=rows.told.max().over(group_by=[*KEY, "episode_start"]),
+        own=ibis.cases(
+            (
+                rows.passing,
+                rows.legal_status.fill_null("~") + "|" + rows.placement.fill_null("~"),
+            ),
+            else_="",
+        ),
+    )
+    rows = rows.filter(~rows.passing | rows.goes_on | (rows.told == rows["last"]))
+    same = ibis.window(
+        group_by=[*KEY, "episode_start", "own"],
+        order_by=[
+            ibis.desc(rows.told),
+            ibis.desc(rows.order % _DAY),
+            *(
+                rows[name].fill_null("~")
+                for name in ("end_reason", "rne", "legal_status", "placement", "need")
+            ),
+        ],
+    )
+    rows = rows.mutate(copy=ibis.row_number().over(same))
+    return rows.filter(rows["copy"] == 0)
 
 
 def _in_order(rows: ibis.Table) -> list[Any]:

@@ -290,7 +290,8 @@ class _Reader:
             made = stage_xml(source.path, number, scratch, authority=code)
         else:
             made = stage_table(source.text, TABLES[source.kind], number, scratch, authority=code)
-        self._staged(source, number, made.staged)
+        year = year_in(source.shown) or _last_year(made.staged.get("care"))
+        self._staged(source, number, made.staged, year)
         self.reads.append(_care_read(source, made, code))
 
     def _whose(self, source: Source) -> str:
@@ -308,10 +309,16 @@ class _Reader:
             )
         return told
 
-    def _staged(self, source: Source, number: int, staged: Mapping[str, Path]) -> None:
+    def _staged(
+        self, source: Source, number: int, staged: Mapping[str, Path], year: int | None = None
+    ) -> None:
+        import ibis
+
         for kind, file in staged.items():
             family = SHAPES[kind][0]
             table = npd.open_parquet(self.engine.con, file, located=False)
+            if kind == "care" and year is not None:
+                table = table.mutate(return_year=ibis.literal(str(year)))
             ours = Match(
                 {name: name if name in table.columns else None for name in family.fields},
                 dict.fromkeys(family.many, ()),
@@ -371,6 +378,18 @@ def _care_read(source: Source, made: CareFile, code: str) -> Read:
         orphans=made.orphans,
         authorities={code},
     )
+
+
+def _last_year(file: Path | None) -> int | None:
+    """The year of the latest day in staged episodes: tells which of two returns is the later."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    if file is None:
+        return None
+    days = [pc.max(c) for c in pq.read_table(file, columns=["episode_start", "episode_end"])]
+    known = [day.as_py() for day in days if day.is_valid]
+    return max(known).year if known else None
 
 
 def _parquet_rows(file: Path) -> int:

@@ -132,6 +132,7 @@ CARE = Family(
     {
         "la": _must("CHILD_LA_CODE_ANON", "key", "LA"),
         "child_id": _must("CHILD_ID_ANON", "key"),
+        "return_year": _may("processing_year", "whole"),
         "stated_start": _may("poc_start", "date"),
         "rne": _may("RNE", "text"),
         "episode_start": _must("date_episode_started", "date"),

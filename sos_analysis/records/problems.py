@@ -225,3 +225,40 @@ def stated_starts(care: ibis.Table, episodes: ibis.Table) -> list[Problem]:
     message = "differs from the start of the period the episodes make"
     remedy = "periods were built from the episodes (start S, or no X1 on the same day)"
     return [Problem("warning", "care_periods", "period_start", message, n, remedy)] if n else []
+
+
+def episode_problems(care: ibis.Table, episodes: ibis.Table) -> list[Problem]:
+    """Episodes coded anew by a later copy, and episodes that run into the next."""
+    import ibis
+
+    def coded(rows: ibis.Table) -> int:
+        lasting = (rows.episode_end > rows.episode_start).fill_null(True)
+        kept = rows.filter(rows.episode_start.notnull(), lasting)
+        kept = kept.select(*KEY, "episode_start", "legal_status", "placement").distinct()
+        return tally(kept, {"n": kept.count()})["n"]
+
+    order = [episodes.episode_start, episodes.episode_end.fill_null(ibis.date(9999, 1, 1))]
+    rows = episodes.mutate(
+        next_start=episodes.episode_start.lead().over(
+            group_by=list(KEY), order_by=[*order, episodes.legal_status, episodes.placement]
+        )
+    )
+    late = (rows.episode_end.isnull() | (rows.episode_end > rows.next_start)).fill_null(False)
+    over = tally(rows, {"n": (late & rows.next_start.notnull()).sum()})["n"]
+    told = [
+        (
+            "info",
+            "legal_status, placement",
+            "were coded otherwise in another copy of an episode",
+            coded(care) - coded(episodes),
+            "one episode a child and day, as the last return has it (else with the later end)",
+        ),
+        (
+            "warning",
+            "episode_end",
+            "is empty, or after the start of the child's next episode",
+            over,
+            "kept as stated; the next episode begins a period of its own unless X1 leads to it",
+        ),
+    ]
+    return [Problem(s, "episodes", f, m, n, r) for s, f, m, n, r in told if n]  # type: ignore[arg-type]
