@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -340,6 +341,47 @@ PLANTS: dict[str, tuple[str, Plant]] = {
     "the source of another page": ("page source", write("_sources/book/x.md", f"{SMALL}.\n")),
     "text of a PDF": ("PDF", write("report.pdf", pdf(f"{SMALL}."))),
     "properties of a PDF": ("PDF", write("report.pdf", pdf("Report", f"/Subject ({SMALL})"))),
+}
+
+
+#: In places that are not read out, or not as digits: each stands before the end of an article.
+ODD = {
+    "a tooltip": '<p data-tippy-content="7 children">x</p>',
+    "a popover": '<p data-bs-content="7 children">x</p>',
+    "a title moved by a script": '<p data-bs-original-title="7 children">x</p>',
+    "an id": '<p id="n7-children">x</p>',
+    "the query of an address": '<a href="x.html?n=7&amp;g=a">x</a>',
+    "a file in an address": '<a href="data:text/csv,group,children%0Aa,7">x</a>',
+    "a drawing in an address": '<img alt="x" src="data:image/svg+xml;base64,PHN2Zz43PC9zdmc+">',
+    "what a style puts on the page": "<style>p::after{content:'7 children'}</style>",
+    "a style's own value": '<p style="--n:7">x</p>',
+    "a formula": "<math><mn>7</mn><mi>children</mi></math>",
+    "columns in code": "<pre>group  a  b\nNorth  7  12\n</pre>",
+    "a short heading of a cell": '<table><tr><td abbr="7 children">x</td></tr></table>',
+    "words": "<p>Only seven of the children: seven children moved.</p>",
+}
+PLANTS |= {
+    f"page, {what}": (
+        "page",
+        replace("book/glossary.html", "</article>", f"{html}</article>"),
+    )
+    for what, html in ODD.items()
+}
+
+
+def _inventory(site: Path) -> None:
+    path = site / "objects.inv"
+    head, body = path.read_bytes().split(b"zlib.\n", 1)
+    more = b"x std:label -1 book/x.html#x 7 children in one place\n"
+    path.write_bytes(head + b"zlib.\n" + zlib.compress(zlib.decompress(body) + more))
+
+
+PLANTS |= {
+    "inventory of anchors": ("tool", _inventory),
+    "file for robots": ("tool", write("robots.txt", "User-agent: *\n# 7 in Leeds\n")),
+    "site map": ("tool", write("sitemap.xml", "<urlset><!-- 7 children --></urlset>")),
+    "stamp of the builder": ("tool", write(".buildinfo", "# 7 children")),
+    "packed file": ("unknown", write("downloads/x.csv.gz", gzip.compress(b"a,7"))),
 }
 
 

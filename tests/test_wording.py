@@ -281,3 +281,24 @@ def test_conventional_levels_are_one_number() -> None:
     held = facts().claims
     assert held["design.level"].value == 100 * checks.ALPHA
     assert held["design.coverage"].value == 100 * (1 - checks.ALPHA)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ((20.0, 30.0), (15.0, 30.0), "pilots stood below comparators, and further below after"),
+        ((20.0, 30.0), (25.0, 30.0), "pilots stood below comparators, and less far below after"),
+        ((20.0, 30.0), (20.5, 30.0), "below comparators, about as far after embedding as before"),
+        ((20.0, 30.0), (31.0, 30.0), "below comparators before embedding and above them after"),
+        ((20.0, 20.04), (25.0, 20.0), "level with comparators before embedding and above them"),
+        ((20.0, 20.0), (25.0, 25.0), "were level, before and after"),
+        (None, (25.0, 25.0), "Pilots and comparators, year by year"),
+    ],
+)
+def test_the_title_of_a_chart_by_year_says_where_pilots_stood(before, after, says) -> None:
+    from sos_analysis.chapters.trend_title import Phase, trend_title
+
+    title = trend_title(before and Phase(*before), Phase(*after))
+    assert says in title
+    assert len(title) < 110
+    assert not re.search(r"effect|cause|because|led to|fell|rose", title)

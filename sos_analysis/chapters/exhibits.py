@@ -9,6 +9,7 @@ from typing import Any
 from sos_analysis import checks as check
 from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.fit import OutcomeFit, companions
+from sos_analysis.chapters.trend_title import Phase, trend_title
 from sos_analysis.chapters.words import OUTCOME_WORDS, OutcomeWords
 from sos_analysis.disclosure import (
     NOT_AVAILABLE,
@@ -366,7 +367,7 @@ class Exhibits:
         return safe_figure(
             "trend",
             here[[c for c in _TREND if c in here]],
-            title=f"{self._example()}Pilots and comparators, year by year",
+            title=self._example() + trend_title(self._phase("pre"), self._phase("post")),
             subtitle=f"{self.place}. {_first_upper(self.words.noun)}, {self.unit}, by year ending "
             "31 March, all cases, before matching",
             alt=f"Two lines, pilots and comparators, of {self.words.noun} by year. The numbers "
@@ -387,6 +388,22 @@ class Exhibits:
             authorities_column="las",
             **guards,
         )
+
+    def _phase(self, phase: str) -> Phase | None:
+        """Raw means over a phase, if the table of counts shows them."""
+        margins = self.lead.cells.margins
+        here = margins[(margins["margin"] == "phase") & (margins["phase"] == phase)]
+        least = self.study.disclosure.threshold
+        means = {}
+        for row in here.to_dict("records"):
+            n, y = row["events"], row["y_sum"]
+            share = self.outcome.scale == 100
+            if n < least or (share and not least <= y <= n - least):
+                return None
+            means[row["role"]] = round(100 * y / n if share else y / n, 1)
+        if set(means) != {"treated", "comparator"}:
+            return None
+        return Phase(means["treated"], means["comparator"])
 
     def _example(self) -> str:
         return "Worked example: " if self.made_up else ""

@@ -5,8 +5,8 @@ of the theme). In each, what the results can show is recognised and taken out, p
 exactly; a number that is left and stands in no allowed context (`scan_marks`) is a problem. So are
 record-level values, paths and user names anywhere, and a file of no known channel.
 
-What it cannot see: a number that is spelled out in words, drawn as pixels, or typed in a sentence
-in one of the allowed contexts.
+What it cannot see: a number of nobody in words, one drawn as pixels, or one typed in a sentence in
+one of the allowed contexts.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ from sos_analysis.pipeline.scan_known import (
     theme_lines,
 )
 from sos_analysis.pipeline.scan_marks import (
+    counts_said,
     known_dates,
     machine_names,
     numbers,
     record_level,
     traces,
+    typed_people,
 )
 
 #: Files that tools leave beside pages.
@@ -139,6 +141,7 @@ class _Scanner:
         """Record-level values, paths and names; every text comes by here once."""
         self.tell(path, where, record_level(text, self.dates))
         self.tell(path, where, traces(text, self.names))
+        self.tell(path, where, counts_said(text))
 
     def fault(self, path: Path, text: str) -> None:
         self.problems.append(f"{path.relative_to(self.site).as_posix()}: {text}")
@@ -196,6 +199,15 @@ class _Scanner:
         for comment in left.comments:
             self.number(path, "comment", comment)
             self.marks(path, "comment", comment)
+        for name, value in left.quiet:
+            self.tell(path, f"attribute {name}", counts_said(value))
+        for name, kind, value in pages.hidden(left):
+            if kind == "number":
+                self.number(path, f"attribute {name}", value)
+            else:
+                self.tell(path, f"attribute {name}", iter([value]))
+        for formula in left.formulas:
+            self.tell(path, "formula", typed_people(formula))
         for block in left.code:
             self.marks(path, "code", block)
             self.tell(path, "code", pages.data_rows(block))
@@ -258,12 +270,15 @@ class _Scanner:
 
     def tool(self, path: Path) -> None:
         if path.name != "objects.inv":
-            self.marks(path, "text", self.text(path))
+            found = self.text(path)
+            self.marks(path, "text", found)
+            self.number(path, "text", re.sub(r"<(?!!)[^>]*>", " ", found))
             return
         data = path.read_bytes()
         head, body = data.split(b"zlib.\n", 1)
         text = head.decode() + zlib.decompress(body).decode()
         self.marks(path, "text", text)
+        self.tell(path, "text", typed_people(text))
 
     def theme(self, path: Path) -> None:
         if file_digest(path) in theme_files():

@@ -68,6 +68,16 @@ _IDENTIFIERS = re.compile(
     r"\b(?:[CP]\d{6,12}|[A-HJ-NP-RT-Z]\d{11}[\dA-HJ-NP-RT-Z]|[A-HJ-NP-RT-Z]\d{12}|UPN\s?[:=]\s?\w+"
     r"|CIN_(?:LAchildID|PupilMatchingRef)\w*\s*[:=]\s*\S+|(?<![\d.,/-])\d{9,13}(?![\d.,/-]))\b"
 )
+_PEOPLE = (
+    "child|children|people|pupils|cases|events|referrals|assessments|conferences|plans|episodes"
+)
+_SPELT = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+_SAID = re.compile(
+    rf"\b(?:only |just )?(?:{_SPELT})[ _-](?:[a-z]+[ _-])?(?:{_PEOPLE})\b"
+    rf"|(?<!rq)(?<!\d)\d+[_-](?:{_PEOPLE})\b",
+    re.IGNORECASE,
+)
+_DIGITS_OF = re.compile(rf"(?<![\w.])\d[\d,]*\s+(?:\w+\s+)?(?:{_PEOPLE})\b", re.IGNORECASE)
 _PATH = re.compile(
     r"(?:(?<![\w/.:<])/(?:home|Users|root|mnt|srv|work|workspace|data/secure|var/folders|private"
     r"|tmp|media|Volumes)/[^\s\"'<>&)\\]+|\b[A-Za-z]:\\{1,2}[A-Za-z][^\s\"'<>]+"
@@ -102,6 +112,18 @@ def record_level(
     for match in _IDENTIFIERS.finditer(text):
         if digits or not match[0].isdigit():
             yield f"an identifier as in a record: {match[0]!r}"
+
+
+def counts_said(text: str) -> Iterator[str]:
+    """Counts of people or cases that are spelt out or glued into a name: 'seven children'."""
+    for match in _SAID.finditer(text):
+        yield f"a count of children or cases: {match[0]!r}"
+
+
+def typed_people(text: str) -> Iterator[str]:
+    """Counts of people or cases in digits, where other numbers may stand."""
+    for match in _DIGITS_OF.finditer(text):
+        yield f"a count of children or cases: {' '.join(match[0].split())!r}"
 
 
 def traces(text: str, names: Iterable[str] = ()) -> Iterator[str]:

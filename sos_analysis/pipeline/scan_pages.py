@@ -22,13 +22,16 @@ _SPOKEN = frozenset(
     (
         *("title", "alt", "aria-label", "aria-description", "aria-valuetext", "placeholder"),
         *("aria-roledescription", "content", "value", "label", "summary", "caption", "alttext"),
-        "srcdoc",
+        *("srcdoc", "abbr", "download", "datetime"),
     )
 )
 _QUIET_DATA = re.compile(
-    r"^data-(claim|form|table|figure|check|kind|origin|bs-.*|theme|mode|content[-_]root"
-    r"|search-.*|docs-.*|default-.*|toggle|target|cfasync|tippy.*|sphinx.*|line.*|copied)$"
+    r"^data-(claim|form|table|figure|check|kind|origin|bs-(?!title|content|original).*|theme|mode|content[-_]root"
+    r"|search-.*|docs-.*|default-.*|toggle|target|cfasync|tippy(?!-content).*|sphinx.*|line.*|copied)$"
 )
+#: Attributes that nobody reads out, but that can carry something.
+_QUIET = frozenset(("id", "class", "href", "src", "srcset", "poster", "style", "name", "for"))
+_EMBEDDED = re.compile(r"(?i)\bdata:[\w/+.;=-]*,")
 _LAYOUT = ("viewport", "generator", "docsearch:version")
 #: Mathematics: numbers of formulas are part of the text of a method.
 _FORMULA = re.compile(r"<math\b.*?</math>", re.DOTALL)
@@ -42,9 +45,11 @@ class Page(HTMLParser):
         self.words: list[str] = []
         self.code: list[str] = []
         self.spoken: list[tuple[str, str]] = []
+        self.quiet: list[tuple[str, str]] = []
         self.comments: list[str] = []
         self.scripts: list[tuple[str, str]] = []
         self.headings: list[str] = []
+        self.formulas: list[str] = []
         self._open: list[str] = []
         self._kind = ""
         self._heading = -1
@@ -56,6 +61,8 @@ class Page(HTMLParser):
             layout = tag == "meta" and ("http-equiv" in found or found.get("name") in _LAYOUT)
             if value and not layout and (name in _SPOKEN or data or name.startswith("on")):
                 self.spoken.append((f"{tag} {name}", value))
+            elif value and name in _QUIET:
+                self.quiet.append((f"{tag} {name}", value))
         if tag in _VOID:
             return
         self._open.append(tag)
@@ -83,6 +90,8 @@ class Page(HTMLParser):
             self.scripts.append((self._kind, data))
         elif "style" in self._open:
             self.comments += re.findall(r"/\*.*?\*/", data, re.DOTALL)
+            self.comments += re.findall(r"content\s*:\s*([\"'].*?[\"'])", data, re.DOTALL)
+            self.quiet.append(("style", data))
         elif "pre" in self._open:
             self.code.append(data)
             self.words.append(" ")
@@ -98,11 +107,30 @@ class Page(HTMLParser):
 
 
 def read(html: str) -> Page:
-    """A page, parsed; formulas are left out."""
+    """A page, parsed; formulas stand apart from the words."""
     page = Page()
     page.feed(_FORMULA.sub(" ", html))
     page.close()
+    page.formulas = [re.sub(r"<[^>]*>", " ", found) for found in _FORMULA.findall(html)]
     return page
+
+
+def hidden(page: Page) -> Iterator[tuple[str, str, str]]:
+    """What quiet attributes carry: (where, 'fault' or 'number', text).
+
+    A file within an address, numbers in the query of an address, values of a style's own.
+    """
+    for where, value in page.quiet:
+        embedded = _EMBEDDED.search(value)
+        if embedded:
+            yield where, "fault", f"a file within the page: {value[embedded.start() :][:40]!r}"
+        elif where.endswith((" href", " src")):
+            query = re.match(r"(?![a-z]+:)[^#?]*\?([^#]*)", value)
+            if query:
+                yield where, "number", re.sub(r"[=&;+]", " | ", query[1])
+        elif where.endswith(" style"):
+            for own in re.findall(r"--[\w-]+\s*:([^;]*)", value):
+                yield where, "number", own
 
 
 def markdown(source: str) -> str:
@@ -168,7 +196,8 @@ def data_rows(text: str) -> Iterator[str]:
     if "Traceback (most recent call last)" in text:
         yield "a traceback, which may print records"
     for line in text.splitlines():
-        if re.match(r"^\s*\d+(\s{2,}\S+){2,}\s*$", line) or re.search(
+        columns = re.match(r"^\s*(\d+(\s{2,}\S+){2,}|\S.*?(\s{2,}\d[\d,.]*){2,})\s*$", line)
+        if columns or re.search(
             r"\b\d+\s+(?:child|children|people|cases|events|referrals|pupils)\b", line
         ):
             yield f"a row of data: {line.strip()[:80]!r}"
