@@ -443,6 +443,7 @@
 
   function changes(grid, outcome) {
     var c = outcome.columns, d = outcome.decimals;
+    var heads = ["Choice", "Answer", "Difference", "95% interval", "p"];
     var body = make("tbody");
     grid.choices.forEach(function (choice) {
       choice.answers.forEach(function (answer) {
@@ -453,26 +454,27 @@
         var there = run(outcome, place);
         var row = make("tr", chosen ? { class: "sos-explore-chosen" } : {}, [
           make("th", { scope: "row" }, [choice.label]),
-          make("td", {}, [answer.label + (chosen ? " (chosen)" : "")]),
-          make("td", { class: "sos-num" }, [there ? number(c.value[place], d, true) : "not run"]),
-          make("td", { class: "sos-num" }, [there
+          make("td", { "data-label": heads[1] }, [answer.label + (chosen ? " (chosen)" : "")]),
+          make("td", { class: "sos-num", "data-label": heads[2] },
+            [there ? number(c.value[place], d, true) : "not run"]),
+          make("td", { class: "sos-num", "data-label": heads[3] }, [there
             ? number(c.low[place], d) + " to " + number(c.high[place], d) : "not run"]),
-          make("td", { class: "sos-num" },
+          make("td", { class: "sos-num", "data-label": heads[4] },
             [there && c.p[place] !== null ? probability(c.p[place]) : "not run"]),
         ]);
         row.dataset.place = place;
         body.append(row);
       });
     });
-    var heads = ["Choice", "Answer", "Difference", "95% interval", "p"].map(function (text, i) {
+    var headings = heads.map(function (text, i) {
       return make("th", i > 1 ? { scope: "col", class: "sos-num" } : { scope: "col" }, [text]);
     });
-    return make("table", {}, [
+    return make("table", { class: "sos-stack sos-pairs" }, [
       make("caption", { id: "sos-explore-caption" }, [
         (grid.origin === "synthetic" ? "Made-up data. " : "") +
         "One choice changed at a time, the others as you chose: " + outcome.label + ", " +
         outcome.unit]),
-      make("thead", {}, [make("tr", {}, heads)]), body,
+      make("thead", {}, [make("tr", {}, headings)]), body,
     ]);
   }
 
