@@ -75,6 +75,9 @@ def main() -> None:
     """Run, print and store."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scales", type=float, nargs="+", default=SCALES)
+    parser.add_argument(
+        "--largest", type=float, default=max(SCALES), help="leave out sizes above this"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--one", choices=TARGETS, help=argparse.SUPPRESS)
     parser.add_argument("--scale", type=float, help=argparse.SUPPRESS)
@@ -89,7 +92,7 @@ def main() -> None:
         print(json.dumps(made))
         return
     sizes: list[dict[str, Any]] = []
-    for scale in sorted(chosen.scales):
+    for scale in sorted(s for s in chosen.scales if s <= chosen.largest):
         with tempfile.TemporaryDirectory() as scratch:
             command = [sys.executable, __file__, "--folder", str(Path(scratch) / "extract")]
             made = measured([*command, "--one", "extract", "--scale", str(scale)])

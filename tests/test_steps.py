@@ -10,14 +10,16 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import copy_repository
 
-from sos_analysis import sources
+from sos_analysis import chapters, sources
 from sos_analysis.chapters import CHAPTERS
 from sos_analysis.errors import SosError
+from sos_analysis.freshness import stale
 from sos_analysis.pipeline.steps import Console, Run, Step, one_build
 
 WORKER = """
@@ -300,3 +302,12 @@ def test_a_change_reaches_the_steps_that_rest_on_it_and_no_others(tmp_path):
     assert "cells" in outcomes
     assert "extract" not in outcomes
     assert "extract" in reached("sos_analysis/records/synthetic_life.py", "\n# remark\n")
+
+
+def test_freshness_and_the_build_agree_on_what_code_a_result_rests_on():
+    """The page that warns of stale results and the build that mends them use one hash."""
+    facts = chapters.facts()
+    assert stale([facts]) == ()
+    assert sources.code_hash("chapters.reference").startswith(facts.hashes["code"])
+    old = replace(facts, claims={}, hashes={**facts.hashes, "code": "0" * 12})
+    assert stale([old]) == (f"{facts.name} rests on another code than is here now",)
