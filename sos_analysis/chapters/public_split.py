@@ -184,10 +184,10 @@ def split_words(found: CompanionResult) -> str:
         "<strong>So these figures cannot tell whether the rating mattered.</strong> Two pilots "
         "are too few to learn from, whatever the table shows. The second comparison, with "
         "authorities rated alike, asks whether pilots moved differently from others that began "
-        "at the same rating. Judgements are those of reports since November 2013, when Ofsted's "
-        "framework changed; before the first wave all but one of all pilots were without one, so "
-        "that wave is not split. Reports were read by a companion project: what rests on them "
-        "cannot be fetched and comes from this project's released results unless you hold them."
+        "at the same rating. The first wave is not split: in the reports held, none of its "
+        "pilots had a judgement before it. Reports were read by a companion project: what rests "
+        "on them cannot be fetched and comes from this project's released results unless you "
+        "hold them."
     )
 
 
@@ -225,5 +225,5 @@ def quoted_split(ledger: Ledger) -> str:
         f"{outcome.spoken} moved by {figure[:-1]}:full}} against all others (p = {p}); of two "
         f"pilots no effect is shown. The difference between the groups has p = {between}, and "
         f"cannot have one below {least}. Public statistics cannot tell whether the rating "
-        "mattered. [All figures](public_statistics.ipynb#by-ofsted-rating)."
+        "mattered. The page on public statistics has all figures."
     )

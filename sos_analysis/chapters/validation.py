@@ -373,7 +373,12 @@ class _Methods:
             "{validation.recording.slots.reports}. Where comparators take the approach up too, it "
             "finds a real effect in {validation.contaminated.slots.reports} instead of "
             "{validation.planted.slots.reports}. Where pilots' yearly swings are twice those of "
-            "comparators, it raises {validation.volatile.slots.reports} false alarms.",
+            "comparators, it raises {validation.volatile.slots.reports} false alarms. Exchanging "
+            "series between places is exact only where all swing alike, and dividing by a "
+            "jackknife error does not wholly mend that. There the jackknife on its own raises "
+            "{validation.volatile.jackknife.reports}, and the bootstrap "
+            "{validation.volatile.bootstrap.reports}. Read a p-value just below the usual level "
+            "with that in mind.",
             "ladder": "With nothing wrong, {validation.ladder.clean} of 100 data sets would be "
             "rated moderate or better. With missing returns, other recording and another path "
             "together it is {validation.ladder.together}. But the rating sees only what a check "

@@ -5,7 +5,7 @@ the programme. The groups are those of the chapter on made-up records. Pilots of
 compared with all other authorities, and with those rated alike. Groups of fewer than three pilots
 get no effect of their own. Inference: studentised randomisation inference (RI-t) first, cluster
 jackknife second; the difference between the groups by permuting which pilots belong to which.
-The first wave has no such split: before its launch hardly any pilot had a judgement that is held.
+The first wave has no such split: in the reports held none of its pilots had a judgement before it.
 """
 
 from __future__ import annotations
