@@ -50,7 +50,10 @@ _INLINE = frozenset(
         *("q", "s", "small", "span", "strong", "sub", "sup", "time", "u", "var", "wbr"),
     }
 )
-_ATTRIBUTES = ("alt", "title", "aria-label", "aria-description", "placeholder", "data-bs-title")
+_ATTRIBUTES = (
+    *("alt", "title", "aria-label", "aria-description", "aria-valuetext", "placeholder"),
+    *("data-bs-title", "data-bs-content", "data-tippy-content", "label", "abbr", "summary"),
+)
 _NEAR = 40
 
 
