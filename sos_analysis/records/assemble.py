@@ -64,8 +64,9 @@ class Returns:
         where the source states it.
     disabilities : a row each child and disability.
     care : `return_year` (int, where the source tells it: larger is later), `rne`,
-        `episode_start`, `episode_end`, `legal_status`, `placement`, `need`, `end_reason`, `stated_start` (of the period, if the source states it), `birth_month`,
-        `sex`, `ethnicity`, `uasc`.
+        `episode_start`, `episode_end`, `legal_status`, `placement`, `need`, `end_reason`,
+        `stated_start` (of the period, if the source states it), `birth_month`, `sex`,
+        `ethnicity`, `uasc`.
     people : `dob`, `sex`, `ethnicity`, `uasc`, as a return states them of a child itself.
 
     Any table may carry the boolean columns of `FAULTS`; those true are counted.
