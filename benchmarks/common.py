@@ -47,7 +47,7 @@ def measured(arguments: Sequence[str], **more: Any) -> dict[str, Any]:
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **more
     )
-    watched = _watch(process.pid)
+    watched = watch(process.pid)
     out, err = process.communicate()
     seconds = time.perf_counter() - began
     peak = watched()
@@ -61,7 +61,7 @@ def measured(arguments: Sequence[str], **more: Any) -> dict[str, Any]:
     return {"seconds": seconds, "peak_mb": peak, "answer": answer}
 
 
-def _watch(pid: int) -> Callable[[], float]:
+def watch(pid: int) -> Callable[[], float]:
     """Sample the memory of a process and all below it; gives the peak in MB when called."""
     import threading
 

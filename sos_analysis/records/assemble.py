@@ -63,7 +63,7 @@ class Returns:
     section47 : `referral_date`, `s47_date`, `icpc_date`, and `not_required` (no conference needed)
         where the source states it.
     disabilities : a row each child and disability.
-    care : `return_year` (int, where the source tells it: larger is later), `rne`,
+    care : `return_year` (int, larger is later; empty if the source does not tell), `rne`,
         `episode_start`, `episode_end`, `legal_status`, `placement`, `need`, `end_reason`,
         `stated_start` (of the period, if the source states it), `birth_month`, `sex`,
         `ethnicity`, `uasc`.

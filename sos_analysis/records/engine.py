@@ -103,10 +103,12 @@ class Engine:
                 self.con = ibis.connect(address)
         except Exception as error:
             self._sweep()
+            # Backends tell pages; the first line says what it was.
+            lines = str(error).strip().splitlines() or [type(error).__name__]
             raise RecordsError(
                 f"engine {address!r} with memory limit {memory_limit!r} cannot be started "
-                f"({error}). Use 'duckdb' and a limit such as '4GB', or the address of an Ibis "
-                "backend whose package is installed."
+                f"({lines[0][:200]}). Use 'duckdb' and a limit such as '4GB', or the address of "
+                "an Ibis backend whose package is installed."
             ) from error
 
     def keep(self, table: ibis.Table) -> ibis.Table:

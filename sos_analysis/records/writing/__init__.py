@@ -76,6 +76,7 @@ def write_returns(
             say(f"{kind}, year ending 31 March {year}")
             _WRITERS[kind](history, year, staging)
         if kind == "npd":
+            history.tables.care = ssda903.as_returned(history)
             _csv(history.tables.cla_episodes(), staging / "cla_episodes.csv")
         text = _README.format(note=NOTE, la=la, years=", ".join(map(str, wanted)), kind=kind)
         (staging / _MARK).write_text(text, encoding="utf-8")

@@ -93,3 +93,14 @@ def _assessed_with_enquiry(cases: Cases) -> Cases:
         again = np.where(alone, start, again).astype(np.int32)
         again_end = np.where(alone, end, again_end).astype(np.int32)
     return replace(cases, again=again, again_end=again_end)
+
+
+def conferences_in_one_place(cases: Cases, facts: Facts) -> Facts:
+    """The date of a conference under the enquiry it follows, else under the referral: never both.
+
+    An authority that has checked its records leaves no conference without an entry, and the
+    returns may hold it in one place alone (rule 2884 of the sector's validators).
+    """
+    held = happened(cases.conference)
+    follows = held & (cases.section47 <= cases.conference)
+    return replace(facts, in_enquiry=follows, in_details=held & ~follows)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TextIO
 from xml.sax.saxutils import escape
 
@@ -24,6 +25,7 @@ from sos_analysis.records.synthetic_care import (
     PLACEMENTS,
     REASONS,
     STARTS,
+    Episodes,
 )
 from sos_analysis.records.synthetic_days import year_end
 from sos_analysis.records.synthetic_facts import NEEDS, NOT_FOR_CARE
@@ -100,11 +102,19 @@ def _day(day: Any) -> str:
     return as_date(day).strftime(layout.DATE_FORMAT)
 
 
-def _episode(history: History, i: int, child: str, born: int, ends: int) -> dict[str, str]:
-    care, facts = history.tables.care, history.tables.facts
-    case = int(care.case[i])
-    legal, begins, reason = LEGAL[int(care.legal[i])], STARTS[int(care.begins[i])], ""
+def codes_of(history: History, i: int, born: int) -> tuple[str, str, str, str]:
+    """Legal status, reason begun, placement and reason ended of an episode, as returned.
+
+    Parameters
+    ----------
+    i : number of the episode. born : day on which the child was born.
+    """
+    care = history.tables.care
+    legal, begins = LEGAL[int(care.legal[i])], STARTS[int(care.begins[i])]
     place = PLACEMENTS[int(care.placement[i])]
+    reason = REASONS[int(care.reason[i])] if care.reason[i] >= 0 else ""
+    if legal in layout.SHORT_BREAKS:
+        return legal, begins, place, reason
     if care.period_end[i] >= PLACEMENT_CHANGE:
         place = _new_place(history, i, place)
     if place == "H5" and care.start[i] < anniversary_day(born, _TEENAGE):
@@ -113,14 +123,35 @@ def _episode(history: History, i: int, child: str, born: int, ends: int) -> dict
         place = "U6"  # nobody is accommodated with their own parents
     if place in ("A3", "A5"):
         begins = _SAME_CARER.get(begins, begins)
-    if care.end[i] <= ends:
-        reason = REASONS[int(care.reason[i])]
-        if care.end[i] >= GUARDIANSHIP_CHANGE:
-            reason = _NEW_REASONS.get(reason, reason)
-        if reason == "E17" and care.end[i] < anniversary_day(born, 18):
-            reason = "E5"
-        if reason in _FROM_FOSTER and place[0] not in "UQ":
-            reason = _FROM_FOSTER[reason]
+    if care.end[i] >= GUARDIANSHIP_CHANGE:
+        reason = _NEW_REASONS.get(reason, reason)
+    if reason == "E17" and care.end[i] < anniversary_day(born, 18):
+        reason = "E5"
+    if reason in _FROM_FOSTER and place[0] not in "UQ":
+        reason = _FROM_FOSTER[reason]
+    return legal, begins, place, reason
+
+
+def as_returned(history: History) -> Episodes:
+    """Episodes of the made-up authority with the codes its returns have, for the NPD extract."""
+    care, tables = history.tables.care, history.tables
+    begins, places, reasons = (
+        np.array(column) for column in (care.begins, care.placement, care.reason)
+    )
+    for i, case in enumerate(care.case):
+        born = int(tables.children.born[tables.cases.child[case]])
+        _, began, place, reason = codes_of(history, i, born)
+        begins[i], places[i] = STARTS.index(began), PLACEMENTS.index(place)
+        reasons[i] = REASONS.index(reason) if reason else -1
+    return replace(care, begins=begins, placement=places, reason=reasons)
+
+
+def _episode(history: History, i: int, child: str, born: int, ends: int) -> dict[str, str]:
+    care, facts = history.tables.care, history.tables.facts
+    case = int(care.case[i])
+    legal, begins, place, reason = codes_of(history, i, born)
+    if care.end[i] > ends:
+        reason = ""
     follows = i + 1 < len(care.case) and care.case[i + 1] == case
     moved = reason == layout.CONTINUES and follows and STARTS[int(care.begins[i + 1])] in _MOVES
     need = int(facts.need[case])
