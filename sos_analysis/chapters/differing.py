@@ -143,7 +143,7 @@ def prose(found: Validation) -> dict[str, str]:
     planted = [found.differing(f"{name}_planted_own").rejected for name in ("rating", "dose")]
     missed = (
         " So a difference that is not reported there may well exist."
-        if max(planted) < ENOUGH
+        if min(planted) < ENOUGH
         else ""
     )
     return {
@@ -156,10 +156,9 @@ def prose(found: Validation) -> dict[str, str]:
         "{validation.differ.dose.none.calm.reports}. With the worked example's own counts and "
         "swings false alarms are "
         "{validation.differ.rating.none.own.reports} and "
-        "{validation.differ.dose.none.own.reports}, but the same planted differences are found "
-        "in only {validation.differ.rating.planted.own.reports} and "
-        "{validation.differ.dose.planted.own.reports}. So a difference that is not reported "
-        "there may well exist.",
+        "{validation.differ.dose.none.own.reports}, and the same planted differences are found "
+        "in {validation.differ.rating.planted.own.reports} and "
+        "{validation.differ.dose.planted.own.reports}." + missed,
         "taken_up": "Comparators that take the approach up pull the usual estimate towards "
         "zero. With many cases and small swings the prediction is a pull of "
         "{validation.taken.calm.predicted.bias.amount}; the mean pull is "
