@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sos_analysis.simulation.differences import Difference, TakeUp, cases, rates
 from sos_analysis.simulation.from_cells import world_of
 from sos_analysis.simulation.montecarlo import (
     ALL_METHODS,
@@ -37,6 +38,8 @@ LIBRARIES = ("numpy", "scipy")
 #: Data sets for each setting: in the build, by `make validate`, and of these rated.
 SHORT, LONG = 200, 2000
 RATED_SHORT, RATED_LONG = 20, 200
+#: Data sets for each world in which comparators take the approach up.
+TAKEN_SHORT, TAKEN_LONG = 20, 500
 DRAWS = 399
 #: Runs for each design of the table of sizes, spread over several made-up designs.
 SIZE_RUNS, SIZE_WORLDS = 4000, 4
@@ -102,12 +105,14 @@ DRIFT, CONTAMINATION, RECORDING, VOLATILITY = 0.005, 0.5, 0.25, 2.0
 class Validation:
     """Tallies and ratings of every setting, sizes of the primary tests, and what was run.
 
+    `differences` are tallies of effects that differ and of comparators that take the approach up.
     `source` is 'computed' or 'released'.
     """
 
     tallies: tuple[Tally, ...]
     ratings: tuple[Ratings, ...]
     sizes: tuple[Tally, ...]
+    differences: tuple[Tally, ...]
     runs: int
     rated: int
     draws: int
@@ -119,6 +124,10 @@ class Validation:
     def of(self, setting: str, estimator: str, test: str) -> Tally:
         """One tally."""
         return Result(self.tallies, self.runs, self.draws, self.seed).of(setting, estimator, test)
+
+    def differing(self, setting: str, test: str = "labels") -> Tally:
+        """Tally of a world in which effects differ, or comparators take the approach up."""
+        return next(t for t in self.differences if (t.setting, t.test) == (setting, test))
 
     def rated_as(self, setting: str) -> Ratings:
         """Ratings of one setting or step of the ladder."""
@@ -133,7 +142,7 @@ class Validation:
             "versions": dict(self.versions),
             **{
                 name: [_rounded(asdict(item)) for item in getattr(self, name)]
-                for name in ("tallies", "ratings", "sizes")
+                for name in ("tallies", "ratings", "sizes", "differences")
             },
         }
 
@@ -144,6 +153,7 @@ class Validation:
             tuple(Tally(**t) for t in content["tallies"]),
             tuple(Ratings(**r) for r in content["ratings"]),
             tuple(Tally(**t) for t in content["sizes"]),
+            tuple(Tally(**t) for t in content["differences"]),
             **{k: content[k] for k in ("runs", "rated", "draws", "seed", "hashes", "versions")},
             source=source,
         )
@@ -255,16 +265,28 @@ def ladder(made: Sequence[Setting]) -> tuple[Setting, ...]:
     return tuple(out)
 
 
+def differing_cases(made: Sequence[Setting], study: Study) -> tuple[Difference | TakeUp, ...]:
+    """Effects that differ: the design with most pilots, the level and effect of kinship care."""
+    by_name = {s.name: s for s in made}
+    return cases(by_name["null"].world, by_name["planted"].regime, study.inference.seed)
+
+
 def hashes(made: Sequence[Setting], study: Study) -> dict[str, str]:
     """What a run rests on: its settings (counts, dates, truths), what is important, the code.
 
     Other parts of the study and other rooms of the code may change without making it stale.
     """
     parts = {s.name: world_hash(s.world) + repr(s.regime) for s in (*made, *ladder(made))}
+    parts |= {
+        c.name: world_hash(c.world) + repr(replace(c, world=None))  # type: ignore[arg-type]
+        for c in differing_cases(made, study)
+    }
     important = {name: repr(_important(study, name)) for name in ("rereferral", "kinship")}
     return {
         "settings": digest(parts | important)[:12],
-        "code": code_hash("simulation.montecarlo", "simulation.ratings")[:12],
+        "code": code_hash("simulation.montecarlo", "simulation.ratings", "simulation.differences")[
+            :12
+        ],
     }
 
 
@@ -299,12 +321,22 @@ def run(
     tell(f"{len(made)} settings, {runs} data sets each")
     methods = ALL_METHODS if full else METHODS
     found = monte_carlo(made, runs=runs, draws=draws, seed=seed, jobs=jobs, methods=methods)
+    tell("effects that differ, comparators that take it up")
+    differences = rates(
+        differing_cases(made, study),
+        runs=runs,
+        taken_up=min(runs, TAKEN_LONG if full else TAKEN_SHORT),
+        draws=draws,
+        seed=seed,
+        jobs=jobs,
+    )
     tell("ratings")
     ratings = _ratings(study, (*made, *ladder(made)), rated, draws, seed, jobs)
     return Validation(
         found.tallies,
         ratings,
         size_table(seed, draws, SIZE_RUNS if full else SHORT, jobs, tell),
+        differences,
         runs,
         rated,
         draws,
@@ -358,7 +390,7 @@ def size_table(
             "CRV1",
             "CRV3",
             "WCR-31",
-            *(("slots", "slots, plain") if primary == "slots" else ()),
+            *(("slots", "slots, plain") if primary == "slots" else ("RI-t", "RI-t, plain")),
         )
         parts = [
             monte_carlo(

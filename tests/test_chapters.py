@@ -310,7 +310,12 @@ def test_method_validation_says_what_was_counted(extract: Path, tmp_path: Path) 
         share = found.of(setting, "preferred", "slots").rejected
         claim = result.claim(f"validation.{setting.replace('_', '.')}.slots.reports")
         assert claim.value == pytest.approx(100 * share, abs=0.51)  # shown without decimals
-    assert set(result.tables) >= {"kinds", "reports", "covers", "bias", "ladder", "sizes"}
+    for name in ("rating.none", "rating.planted", "dose.none", "dose.planted"):
+        share = found.differing(f"{name.replace('.', '_')}_own").rejected
+        claim = result.claim(f"validation.differ.{name}.own.reports")
+        assert claim.value == pytest.approx(100 * share, abs=0.51)
+    expected = {"kinds", "reports", "covers", "bias", "ladder", "sizes", "differences", "taken_up"}
+    assert set(result.tables) >= expected
     text = " ".join(str(result.say(name).text) for name in result.prose)
     assert "Signs of Safety" not in text
     # A study on real records plants nothing; the same page works, on its counts.

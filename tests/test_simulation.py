@@ -9,17 +9,21 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from sos_analysis import validation
 from sos_analysis.estimation import did
 from sos_analysis.estimation import inference as inf
+from sos_analysis.estimation.assignment import ri_inversion
+from sos_analysis.estimation.exposure import exposure_model
 from sos_analysis.estimation.frames import FrameError, cell_table
-from sos_analysis.estimation.permutation import SlotSeries, slot_design, slot_inversion
+from sos_analysis.estimation.heterogeneity import treated_effects
+from sos_analysis.estimation.permutation import slot_design, slot_inversion
 from sos_analysis.simulation import worlds
-from sos_analysis.simulation.batch import LeadTests, Regression, SlotTests
+from sos_analysis.simulation.as_rows import FIRST_YEAR, Rows
+from sos_analysis.simulation.batch import LeadTests, PanelTests, Regression, SlotTests
 from sos_analysis.simulation.by_dates import ESTIMATORS, ByDates, panel_of
+from sos_analysis.simulation.differences import DIFFERENCES, cases, rates, used
 from sos_analysis.simulation.montecarlo import Setting, monte_carlo, share_error
 from sos_analysis.simulation.ratings import rate
 from sos_analysis.simulation.regimes import Regime, draw
@@ -27,46 +31,13 @@ from sos_analysis.simulation.regimes import Regime, draw
 REGIME = Regime(level=0.25, shock_sd=0.04, rho=0.65, effect=-0.03)
 
 
-def _data(world: worlds.World, y_sum: np.ndarray) -> tuple[pd.DataFrame, SlotSeries]:
-    """The rows and series an analyst would have, for a world whose cells are years."""
-    rows = []
-    for unit, place, treated, weight in zip(
-        world.role, world.place, world.row_treated, world.row_weight, strict=True
-    ):
-        (year,) = np.flatnonzero(world.inside[place])
-        n = world.n[unit, year]
-        rows.append(
-            {
-                "group": f"{world.place_group[place]:02d}",
-                "la": world.units[unit],
-                "treated": treated,
-                "post": world.place_post[place],
-                "event_time": world.place_time[place],
-                "year": 2000 + year,
-                "n": n,
-                "y_sum": y_sum[unit, year],
-                "weight": weight / n,
-            }
-        )
-    n = world.place_n
-    series = SlotSeries(
-        las=list(world.units),
-        groups=[f"{g:02d}" for g in range(world.place_group.max() + 1)],
-        place_group=world.place_group,
-        place_time=world.place_time,
-        n=n,
-        mean=y_sum @ world.inside.T / n,
-        exposure=(world.n * world.exposure) @ world.inside.T / n,
-    )
-    return pd.DataFrame(rows), series
-
-
 @pytest.mark.parametrize("seed", [3, 4])
 def test_batches_agree_with_the_estimators_they_stand_for(seed: int) -> None:
     world = worlds.made_up(np.random.default_rng(seed), units=20, mean_size=200.0)
     made = draw(world, REGIME, np.random.default_rng(seed))
     y, truth = made.y_sum[None], np.array([made.truth])
-    frame, series = _data(world, made.y_sum)
+    rows = Rows(world)
+    frame, series = rows.frame(made.y_sum), rows.series(made.y_sum)
     table = cell_table(frame)
     m = int(world.treated.sum())
 
@@ -107,6 +78,70 @@ def test_batches_agree_with_the_estimators_they_stand_for(seed: int) -> None:
     machine = SlotTests(world)
     clean = machine.means(y)[0] - permuted.estimate[0] * machine.design.exposure
     assert LeadTests(world).p(clean, 199, 11) == pytest.approx(study.p_slots, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_differences_and_exposure_agree_with_the_estimators_they_stand_for(seed: int) -> None:
+    world = worlds.made_up(np.random.default_rng(seed), units=20, mean_size=200.0)
+    by_unit = np.where(world.treated == 1, 0.0, np.arange(len(world.units)) % 3 / 2)
+    since = 6
+    taken = by_unit[:, None] * (world.year >= since)
+    y_sum = draw(world, REGIME, np.random.default_rng(seed), taken=taken).y_sum
+    rows = Rows(world)
+    frame = rows.frame(y_sum)
+    own = treated_effects(frame)
+    assert own.las == tuple(np.array(world.units)[world.treated == 1])
+    assert worlds.own_effects(world)(y_sum) == pytest.approx(own.effect, abs=1e-9)
+
+    (full,), _ = exposure_model(
+        frame,
+        dict(zip(world.units, by_unit, strict=True)),
+        series=rows.series(y_sum),
+        counts_from_year=FIRST_YEAR + since,
+        draws=199,
+        seed=11,
+    )
+    tests = SlotTests(world, used(world, by_unit, (world.year >= since).astype(float)))
+    inversion, _ = tests.inversions(tests.means(y_sum[None])[0], 199, 11)
+    assert full.test is not None
+    assert inversion.estimate == pytest.approx(full.att, abs=1e-9)
+    assert inversion.p(0.0) == full.test.p
+
+    panel = worlds.made_up(np.random.default_rng(seed), units=14, pilots=5, matched=False)
+    made = draw(panel, REGIME, np.random.default_rng(seed))
+    found = PanelTests(panel).run(made.y_sum[None], np.array([made.truth]), 199, [11])
+    table = cell_table(Rows(panel).frame(made.y_sum))
+    for name, studentised in (("RI-t", True), ("RI-t, plain", False)):
+        inversion, _ = ri_inversion(table, draws=199, seed=11, studentised=studentised)
+        assert found.estimate[0] == pytest.approx(inversion.estimate, rel=1e-8)
+        assert found.p_zero[name][0] == inversion.p(0.0)
+        assert found.p_true[name][0] == inversion.p(made.truth)
+
+
+def test_differences_are_found_where_planted_and_the_exposure_model_removes_the_bias() -> None:
+    """The rates of the methods chapter, on its design with many cases and small swings."""
+    regime = Regime(0.44, 0.04, 0.7, between=0.1, effect=-0.08)
+    world = worlds.made_up(np.random.default_rng(5), units=22)
+    made = [c for c in cases(world, regime, 20190331) if c.name.endswith("calm")]
+    runs, few = 250, 50
+    found = {
+        (t.setting, t.test): t for t in rates(made, runs=runs, taken_up=few, draws=199, seed=1)
+    }
+    labels = {name: found[f"{name}_calm", "labels"] for name in DIFFERENCES}
+    # Three Monte Carlo errors round a nominal 5 %.
+    band = 3 * share_error(0.05, runs)
+    for name in ("rating_none", "rating_other", "dose_none"):
+        assert abs(labels[name].rejected - 0.05) < band, name
+    for name in ("rating_planted", "dose_planted"):
+        assert labels[name].rejected > 0.6, name
+        assert abs(labels[name].bias) < 4 * labels[name].bias_error, name
+    usual, predicted, model = (
+        found["taken_up_calm", test] for test in ("usual", "as predicted", "exposure model")
+    )
+    assert usual.bias > 4 * usual.bias_error, "estimates shrink towards zero"
+    for tally in (predicted, model):
+        assert abs(tally.bias) < 4 * tally.bias_error, tally
+        assert tally.covered > 0.95 - 3 * share_error(0.95, few), tally
 
 
 def test_two_way_effects_and_staggered_estimators_are_the_packages_own() -> None:
@@ -182,6 +217,7 @@ def test_what_is_planted_is_found_and_usual_errors_are_too_small() -> None:
 SCRIPT = """
 import numpy as np
 from sos_analysis.simulation import worlds
+from sos_analysis.simulation.differences import DIFFERENCES, cases, rates, used
 from sos_analysis.simulation.montecarlo import Setting, monte_carlo
 from sos_analysis.simulation.regimes import Regime
 world = worlds.made_up(np.random.default_rng(5), units=16, pilots=6)
@@ -245,6 +281,7 @@ def test_released_results_are_read_only_where_they_fit(
     kept = validation.released(path)
     assert kept is not None
     assert kept.of("null", "callaway", "own").runs == 20
+    assert kept.differing("taken_up_own", "exposure model").runs == 20
     assert set(json.loads(path.read_text("utf-8"))["hashes"]) == {"settings", "code"}
     monkeypatch.setattr(validation, "RELEASED", path)
     monkeypatch.setattr(validation.released, "__defaults__", (path,))

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sos_analysis import validation
-from sos_analysis.chapters import ChapterSpec
+from sos_analysis.chapters import ChapterSpec, differing
 from sos_analysis.chapters.ledger import Ledger, parameters_table
 from sos_analysis.chapters.minutes import minute
 from sos_analysis.checks import ALPHA, CheckResult
 from sos_analysis.disclosure import (
-    NOT_AVAILABLE,
     ORIGINS,
     Column,
     FigureOptions,
@@ -38,7 +37,8 @@ METHODS: Mapping[str, tuple[str, str, str]] = {
     "usual": ("Preferred, usual errors", "preferred", "CRV1"),
     "jackknife": ("Preferred, jackknife", "preferred", "CRV3"),
     "bootstrap": ("Preferred, bootstrap (second)", "preferred", "WCR-31"),
-    "slots": ("Preferred, permutation (first)", "preferred", "slots"),
+    "plain": ("Preferred, plain permutation", "preferred", "slots, plain"),
+    "slots": ("Preferred, studentised permutation, RI-t (first)", "preferred", "slots"),
 }
 ESTIMATORS: Mapping[str, str] = {
     "original": "Original's specification",
@@ -119,6 +119,7 @@ class _Methods:
         for name in LADDER:
             kept = self.found.rated_as(name).certainty
             self.claim(f"ladder.{name.replace('_', '.')}", 100 * (kept["moderate"] + kept["high"]))
+        differing.claim_all(self.found, self.claim)
         worst = max(t.rejected_error for t in self.found.tallies)
         self.claim("error", 100 * worst, "points", decimals=1)
 
@@ -177,7 +178,9 @@ class _Methods:
             "rejected",
             "How often each method reports an effect, in 100 data sets",
             "Where the true effect is 0 these are false alarms: 5 in 100 are what a test at 5% "
-            "allows itself. Elsewhere more is better. " + self._errors("rejected_error"),
+            "allows itself. Elsewhere more is better. Both permutations deal the same series to "
+            "places; the studentised one (RI-t) divides each estimate by its jackknife error. "
+            + self._errors("rejected_error"),
         )
 
     def covers(self) -> SafeTable:
@@ -269,7 +272,9 @@ class _Methods:
                 row["first"] = "permutation"
             for key, test in (("usual", "CRV1"), ("jackknife", "CRV3"), ("bootstrap", "WCR-31")):
                 row[key] = 100 * mine[test].rejected
-            row["slots"] = 100 * mine["slots"].rejected if "slots" in mine else NOT_AVAILABLE
+            permuted = "slots" if primary == "slots" else "RI-t"
+            row["slots"] = 100 * mine[permuted].rejected
+            row["plain"] = 100 * mine[f"{permuted}, plain"].rejected
             row["error"] = 100 * mine[primary].rejected_error
             rows.append(row)
         runs = self.found.sizes[0].runs
@@ -281,14 +286,17 @@ class _Methods:
                 "usual": Column("Usual errors", "", 1),
                 "jackknife": Column("Jackknife", "", 1),
                 "bootstrap": Column("Bootstrap", "", 1),
-                "slots": Column("Permutation", "", 1),
+                "plain": Column("Plain permutation", "", 1),
+                "slots": Column("Studentised permutation (RI-t)", "", 1),
                 "error": Column("Error", "", 1),
             },
-            estimates=("usual", "jackknife", "bootstrap", "slots", "error"),
+            estimates=("usual", "jackknife", "bootstrap", "plain", "slots", "error"),
             title="False alarms in 100 data sets, by design",
             caption=f"{number(runs)} data sets without an effect in each row, spread over four "
-            "designs drawn at random; sizes log-normal. Error: Monte Carlo standard error of the "
-            "first method.",
+            "designs drawn at random; sizes log-normal. Permutation: of series over places in "
+            "matched groups, of adoption dates over authorities in panels; plain, and divided by "
+            "the standard error (RI-t: jackknife in matched groups, CRV1 in panels). Error: Monte "
+            "Carlo standard error of the first method.",
         )
 
     # --- chart -------------------------------------------------------------------------------
@@ -373,7 +381,8 @@ class _Methods:
             "{validation.recording.slots.reports}. Where comparators take the approach up too, it "
             "finds a real effect in {validation.contaminated.slots.reports} instead of "
             "{validation.planted.slots.reports}. Where pilots' yearly swings are twice those of "
-            "comparators, it raises {validation.volatile.slots.reports} false alarms. Exchanging "
+            "comparators, it raises {validation.volatile.slots.reports} false alarms, and "
+            "{validation.volatile.plain.reports} if not studentised. Exchanging "
             "series between places is exact only where all swing alike, and dividing by a "
             "jackknife error does not wholly mend that. There the jackknife on its own raises "
             "{validation.volatile.jackknife.reports}, and the bootstrap "
@@ -385,15 +394,16 @@ class _Methods:
             "looks at: of data sets in which pilots are on another path, "
             "{validation.ladder.diverging} of 100 still keep it, because a test of earlier years "
             "often misses a drift.",
+            **differing.prose(self.found),
             "provenance": where,
             "analysts": "Outcomes are drawn by authority and calendar interval: the study's own "
             "counts, a yearly AR(1) shock of each authority sized from the study file, and "
             "binomial chance. Every test uses {validation.draws} draws. The interval holds the "
             "truth where the test at the truth does not reject. Usual errors: CRV1, t(G-1), with "
             "G/(G-1) x (N-1)/(N-K). Jackknife: CRV3, t(pilots - 1). Bootstrap: WCR-31. "
-            "Permutation: places, studentised by the jackknife. Callaway-Sant'Anna and "
-            "imputation: their own clustered error and the normal distribution, as packages "
-            f"print them. {where}",
+            "Permutation: places; studentised (RI-t) by the jackknife, or plain. "
+            "Callaway-Sant'Anna and imputation: their own clustered error and the normal "
+            f"distribution, as packages print them. {where}",
         }
 
     def result(self) -> ChapterResult:
@@ -413,6 +423,8 @@ class _Methods:
                 "bias": self.bias(),
                 "ladder": self.ladder(),
                 "sizes": self.sizes(),
+                "differences": differing.differences(self.found, self._safe),
+                "taken_up": differing.taken_up(self.found, self._safe),
                 "parameters": parameters_table(self.spec, self.chosen, self.study.disclosure),
             },
             figures={"false_alarms": self.false_alarms()},

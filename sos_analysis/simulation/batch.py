@@ -7,14 +7,15 @@ R data sets, L clusters, K columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats as distributions
 
+from sos_analysis.estimation.assignment import panel_moments, ri_inversion
 from sos_analysis.estimation.bootstrap import wild_weights
 from sos_analysis.estimation.event_study import residual_gram
-from sos_analysis.estimation.frames import COLLINEAR, Floats, independent
+from sos_analysis.estimation.frames import COLLINEAR, Floats, cell_table, independent
 from sos_analysis.estimation.grams import small_sample
 from sos_analysis.estimation.inversion import TIE, Inversion
 from sos_analysis.estimation.permutation import (
@@ -26,6 +27,7 @@ from sos_analysis.estimation.permutation import (
     fill,
 )
 
+from .as_rows import Rows
 from .worlds import Linear, World, slots
 
 
@@ -142,11 +144,22 @@ class Regression:
 
 
 class SlotTests:
-    """The slot permutation on many data sets, studentised and not."""
+    """The slot permutation on many data sets, studentised and not.
 
-    def __init__(self, world: World) -> None:
+    Parameters
+    ----------
+    use : array, L x S
+        Exposure of each unit as a comparator in each place (0 for treated units). Then the
+        coefficient is that on exposure, as in `exposure.exposure_model`.
+    """
+
+    def __init__(self, world: World, use: Floats | None = None) -> None:
         self.world, self.design = world, slots(world)
         x = (self.design.treated * self.design.post)[:, None]
+        if use is not None:
+            mine = use[self.design.role, self.design.window]
+            x = x + ((1 - self.design.treated) * mine)[:, None]
+            self.design = replace(self.design, exposure=self.design.exposure + use)
         try:
             self.maps = _maps(self.design, x, "crv3", 1)
         except LostEffect:
@@ -189,6 +202,47 @@ class SlotTests:
             both = self.inversions(means, draws, seed)
             made.estimate[r] = both[0].observed[0]
             for name, inversion in zip(names, both, strict=True):
+                made.p_zero[name][r] = inversion.p(0.0)
+                made.p_true[name][r] = inversion.p(float(truth[r]))
+        return made
+
+
+def _plain(made: Inversion) -> Inversion:
+    """The same draws without their standard errors."""
+    one, none = np.ones_like(made.a), np.zeros_like(made.a)
+    observed = (*made.observed[:2], 1.0, 0.0, 0.0)
+    return replace(made, v0=one, v1=none, v2=none, observed=observed)
+
+
+class PanelTests:
+    """Randomisation inference for a panel of all units, studentised (RI-t) and not.
+
+    The design's moments are worked out once; those of outcomes are weighted deviations from a
+    unit's own mean. Every unit has one cell in each period.
+    """
+
+    def __init__(self, world: World) -> None:
+        rows = Rows(world)
+        self.moments = panel_moments(cell_table(rows.frame(np.zeros_like(world.n))))
+        self.n = world.n
+
+    def run(self, y_sum: Floats, truth: Floats, draws: int, seeds: list[int]) -> Tests:
+        """Both tests at zero and at the truth; a seed for each data set."""
+        names = ("RI-t", "RI-t, plain")
+        made = Tests(
+            np.empty(len(y_sum)),
+            {name: np.empty(len(y_sum)) for name in names},
+            {name: np.empty(len(y_sum)) for name in names},
+        )
+        nuisance = self.moments.xx.shape[1]
+        for r, seed in enumerate(seeds):
+            share = y_sum[r].sum(axis=1, keepdims=True) / self.n.sum(axis=1, keepdims=True)
+            ey = y_sum[r] - self.n * share
+            # The nuisance columns are the indicators of all periods but the first.
+            moments = replace(self.moments, ey=ey, xy=ey[:, ey.shape[1] - nuisance :])
+            studentised, _ = ri_inversion(moments, draws=draws, seed=seed)
+            made.estimate[r] = studentised.estimate
+            for name, inversion in zip(names, (studentised, _plain(studentised)), strict=True):
                 made.p_zero[name][r] = inversion.p(0.0)
                 made.p_true[name][r] = inversion.p(float(truth[r]))
         return made

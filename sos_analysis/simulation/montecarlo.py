@@ -15,7 +15,7 @@ import numpy as np
 
 from sos_analysis.estimation.frames import Floats, FrameError
 
-from .batch import Regression, SlotTests, Tests, normal_tests
+from .batch import PanelTests, Regression, SlotTests, Tests, normal_tests
 from .by_dates import ByDates
 from .regimes import Regime, draw
 from .worlds import World, original, preferred, two_way, world_hash
@@ -152,6 +152,7 @@ class Machine:
         self.by_dates = {n: ByDates(world, n) for n in methods if n not in builders}
         wanted = {test for tests in methods.values() for test in tests}
         self.slots = SlotTests(world) if wanted & {"slots", "slots, plain"} else None
+        self.panel = PanelTests(world) if wanted & {"RI-t", "RI-t, plain"} else None
 
     def run(
         self, y_sum: Floats, truth: Floats, draws: int, seeds: list[int]
@@ -165,6 +166,8 @@ class Machine:
                 found.append(regression.wcr(xy, truth, draws, seeds))
             if name == "preferred" and self.slots is not None:
                 found.append(self.slots.run(y_sum, truth, draws, seeds))
+            if name == "preferred" and self.panel is not None:
+                found.append(self.panel.run(y_sum, truth, draws, seeds))
             for tests in found:
                 for test in tests.p_zero:
                     if test in self.methods[name]:

@@ -53,8 +53,23 @@ class Drawn:
     truth: float
 
 
-def draw(world: World, regime: Regime, rng: np.random.Generator) -> Drawn:
-    """One made-up data set: shocks, then single outcomes, added up by cell."""
+def draw(
+    world: World,
+    regime: Regime,
+    rng: np.random.Generator,
+    *,
+    tilt: Floats | None = None,
+    taken: Floats | None = None,
+) -> Drawn:
+    """One made-up data set: shocks, then single outcomes, added up by cell.
+
+    Parameters
+    ----------
+    tilt : array, L
+        What each unit's own effect differs by.
+    taken : array, L x T
+        Share of the effect that comparators get in a cell.
+    """
     units, years = len(world.units), int(world.year.max()) + 1
     treated = world.treated[:, None].astype(float)
     sd = regime.shock_sd * np.where(treated > 0, regime.volatility, 1.0)
@@ -72,9 +87,13 @@ def draw(world: World, regime: Regime, rng: np.random.Generator) -> Drawn:
         if regime.spread
         else (np.full((units, 1), regime.effect))
     )
+    if tilt is not None:
+        own = own + tilt[:, None]
     gain = world.exposure * (own + regime.growth * world.since)
     begun = (world.exposure[world.treated == 1] > 0).mean(axis=0) >= 0.5
     other = regime.contamination * regime.effect * begun[None, :] * (1 - treated)
+    if taken is not None:
+        other = other + regime.effect * taken * (1 - treated)
     after = (world.exposure == 1) & (treated == 1)
     # Cases no longer counted took their own outcomes with them.
     gone = regime.recording * after

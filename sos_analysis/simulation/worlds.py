@@ -8,7 +8,7 @@ same chance to all of them, and hundreds of data sets go through an estimator in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,12 +137,19 @@ def _indicators(codes: Ints, keep_first: bool = False) -> tuple[list[str], Float
     return [str(v) for v in levels], (codes[:, None] == levels[None, :]).astype(float)
 
 
-def preferred(world: World) -> Linear:
-    """Slot-place means on group x unit and group x period effects."""
+def preferred(world: World, *, each: bool = False) -> Linear:
+    """Slot-place means on group x unit and group x period effects.
+
+    With `each`, every treated unit has an effect of its own, named after it.
+    """
     post = world.place_post[world.place]
     group, time = world.place_group[world.place], world.place_time[world.place]
     blocks = [(world.row_treated * post).astype(float)[:, None]]
     names = ["effect"]
+    if each:
+        pilots = np.flatnonzero(world.treated)
+        names = [world.units[u] for u in pilots]
+        blocks = [blocks[0] * (world.role[:, None] == pilots[None, :])]
     for g in np.unique(group):
         for t in np.unique(time[group == g])[1:]:
             blocks.append(((group == g) & (time == t)).astype(float)[:, None])
@@ -159,6 +166,15 @@ def preferred(world: World) -> Linear:
         pair_codes(group, world.role),
         world.place_n[world.role, world.place],
     )
+
+
+def own_effects(world: World) -> Callable[[Floats], Floats]:
+    """A function from sums by cell (L x T) to treated units' own effects, in their order."""
+    linear = preferred(world, each=True)
+    bread = np.linalg.inv(linear.grams.xx.sum(axis=0))
+    named = {name: i for i, name in enumerate(linear.grams.names)}
+    rows = [named[world.units[u]] for u in np.flatnonzero(world.treated)]
+    return lambda y_sum: bread[rows] @ np.einsum("lt,ltk->k", y_sum, linear.z)
 
 
 def original(world: World) -> Linear:
