@@ -120,6 +120,7 @@ def test_relative_magnitudes_as_published() -> None:
             low, high = published[bound.m]
             assert -step < low - bound.low < 2 * step
             assert -step < bound.high - high < 2 * step
+            assert (bound.low, bound.high) == pytest.approx((low, high), abs=6e-4)
     # Where the interval first holds 0: between the two R prints (1 and 2), near the second.
     assert 1.9 < relative_magnitudes(data, (1.0,)).breakdown < 2.0
 
