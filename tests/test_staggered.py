@@ -420,6 +420,11 @@ def test_synthetic_did_as_published() -> None:
         cohort = result.cohorts[0]
         assert cohort.unit_weights.sum() == pytest.approx(1, abs=1e-12)
         assert (cohort.unit_weights >= 0).all()
+    # Placebo errors elsewhere are of 50 to 200 random donors: 8.37 in the paper, 9.88 in Stata.
+    # All 38 donors in turn give 9.37; an error of 50 draws of them is within 2.4 of it.
+    every = synthetic_did(*args, placebos=1)
+    assert every.se == pytest.approx(9.370998652681692, rel=1e-5)
+    assert max(abs(every.se - 8.37), abs(every.se - 9.88)) < 2.4
     # One treated unit: each of 38 donors takes its turn; plain DiD against means by hand.
     assert (len(result.placebos), result.exact) == (38, True)
     wide = data.pivot_table(index="State", columns="Year", values="PacksPerCapita")
