@@ -22,13 +22,13 @@ from sos_analysis.estimation.frames import FrameError, cell_table
 from sos_analysis.estimation.heterogeneity import (
     TreatedEffects,
     group_effects,
-    holm,
     label_inversion,
     moderation,
     slope,
     slot_interaction,
     treated_effects,
 )
+from sos_analysis.estimation.multiplicity import holm
 from sos_analysis.estimation.permutation import slot_design, slot_permutation
 
 TAU = -0.08  # the planted kinship effect of the worked example, in proportions

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from published import reference
 from simulated_designs import matched, panel
 
 from sos_analysis.estimation import did
@@ -27,16 +28,6 @@ from sos_analysis.estimation.permutation import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def reference(name: str) -> Path:
-    """A file of the public reference data, or a skip that says where it was looked for."""
-    base = os.environ.get("SOS_REFERENCE_DATA")
-    folder = Path(base) if base else ROOT.parent / "shared" / "reference-data"
-    path = folder / "did" / name
-    if not path.exists():
-        pytest.skip(f"reference data not there: {path}; set SOS_REFERENCE_DATA to its folder")
-    return path
 
 
 # ---------------------------------------------------------------------------------------------
@@ -155,11 +146,16 @@ def test_boottest_collapsed_full_enumeration() -> None:
     assert post.ci == pytest.approx((-0.02978, -0.01306), abs=0.0008)
 
 
-def _merit() -> pd.DataFrame:
+def _merit_rows() -> pd.DataFrame:
     names = ["coll", "merit", "male", "black", "asian", "year", "state", "chst"]
     path = reference("merit_aid_regm.raw.gz")
     data = pd.read_csv(path, sep=r"\s+", header=None, names=names, compression="gzip")
     assert len(data) == 42_161
+    return data
+
+
+def _merit() -> pd.DataFrame:
+    data = _merit_rows()
     data["treated"] = data.groupby("state")["merit"].transform("max")
     frame = data.assign(
         la=data["state"].map("{:02.0f}".format), post=data["merit"], event_time=data["year"], n=1
@@ -191,6 +187,40 @@ def test_merit_aid_ten_treated_states() -> None:
     assert (result.primary, result.secondary) == ("WCR-31", "RI-t")
     assert not result.inconclusive
     assert (result.n_rows, result.n_clusters, result.n_treated_clusters) == (42_161, 51, 10)
+
+
+def test_merit_aid_in_two_steps() -> None:
+    # Their do-file: state-year effects of a regression on covariates, then those on merit,
+    # unweighted. The reference value rests on pyfixest's effects, which it finds to 6e-5 only.
+    import pyfixest as pf
+
+    rows = _merit_rows()
+    rows = rows.assign(at=rows["state"].astype(str) + "_" + rows["year"].astype(str))
+    values = rows[["coll", *MERIT_COVARIATES]].to_numpy(float)
+    left = values - pd.DataFrame(values).groupby(rows["at"].to_numpy()).transform("mean").to_numpy()
+    gamma = np.linalg.lstsq(left[:, 1:], left[:, 0], rcond=None)[0]
+    exact = pd.Series(values[:, 0] - values[:, 1:] @ gamma).groupby(rows["at"].to_numpy()).mean()
+    iterated = next(iter(pf.feols("coll ~ male + black + asian | at", rows).fixef().values()))
+    first = rows.drop_duplicates("at")
+    treated = rows.groupby("state")["merit"].max()
+    found = []
+    for effects in (exact.to_dict(), iterated):
+        frame = pd.DataFrame(
+            {
+                "la": first["state"].map("{:02.0f}".format),
+                "treated": first["state"].map(treated),
+                "post": first["merit"],
+                "event_time": first["year"],
+                "n": 1,
+                "y_sum": first["at"].map(effects).astype(float),
+            }
+        )
+        grams = did.preferred_grams(cell_table(frame))
+        se = np.sqrt(inf.crv1(grams, count_absorbed=True)[0, 0])
+        found.append((inf.fit(grams).beta[0], se))
+    assert found[0] == pytest.approx((0.051208995242, 0.011304545175), abs=1e-9)
+    # Half the row's tolerance (1e-7): what the iteration stops at may move with its version.
+    assert found[1] == pytest.approx((0.051208122671, 0.011304668546840662), abs=5e-8)
 
 
 def free_se(grams: inf.Grams) -> float:

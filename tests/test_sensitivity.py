@@ -15,16 +15,11 @@ from scipy import optimize, stats
 from simulated_designs import matched, panel
 
 from sos_analysis.estimation import did
+from sos_analysis.estimation import relative_magnitudes as relative_module
 from sos_analysis.estimation.event_study import event_study
 from sos_analysis.estimation.frames import FrameError, cell_table
 from sos_analysis.estimation.grams import crv1, fit, gram
-from sos_analysis.estimation.placebos import (
-    left_out,
-    placebo_clusters,
-    placebo_dates,
-    placebo_table,
-    position,
-)
+from sos_analysis.estimation.placebos import placebo_table
 from sos_analysis.estimation.relative_magnitudes import _inequalities, _noise, _tests, _vertices
 from sos_analysis.estimation.sensitivity import (
     Coefficients,
@@ -120,6 +115,7 @@ def test_relative_magnitudes_as_published() -> None:
             low, high = published[bound.m]
             assert -step < low - bound.low < 2 * step
             assert -step < bound.high - high < 2 * step
+            assert (bound.low, bound.high) == pytest.approx((low, high), abs=6e-4)
     # Where the interval first holds 0: between the two R prints (1 and 2), near the second.
     assert 1.9 < relative_magnitudes(data, (1.0,)).breakdown < 2.0
 
@@ -393,43 +389,40 @@ def test_event_study_feeds_the_bounds() -> None:
             bad()
 
 
-def test_placebos_by_refitting() -> None:
+def test_placebo_dates_by_refitting() -> None:
     design = matched(np.random.default_rng(31), pilots=6, pool=5, effect=-0.15)
     frame = design.frame
     table = cell_table(frame)
     effect = float(fit(did.preferred_grams(table)).beta[0])
-    # In time: rows before adoption, the last two periods called after.
+    # Rows before adoption, the last two periods called after.
     before = frame[frame["post"] == 0].assign(post=lambda f: (f["event_time"] >= -2).astype(int))
     twin = float(fit(did.preferred_grams(cell_table(before))).beta[0])
-    moved = placebo_dates(table, (1, 2))
-    assert [p.name for p in moved] == ["1 periods earlier", "2 periods earlier"]
-    assert moved[1].att == pytest.approx(twin, abs=1e-9)
-    assert moved[1].treated == 6
-    assert abs(moved[1].att) < abs(effect) / 2
-    assert (placebo_table(table, 2).period < 0).all()
-    # In space: each comparison cluster as the pilot of its groups, pilots left out.
-    spread = placebo_clusters(table)
-    rest = frame[frame["treated"] == 0]
-    for placebo in spread:
-        groups = rest.loc[rest["la"] == placebo.name, "group"].unique()
-        sample = rest[rest["group"].isin(groups)]
-        sample = sample.assign(treated=(sample["la"] == placebo.name).astype(int))
-        other = float(fit(did.preferred_grams(cell_table(sample))).beta[0])
-        assert placebo.att == pytest.approx(other, abs=1e-9)
-        assert math.isnan(placebo.se_crv3)
-    assert position(effect, spread) <= 2 / (1 + len(spread))
-    assert position(0.0, spread) == 1.0
-    without = left_out(table)
-    for la, att in zip(without.clusters, without.att, strict=True):
-        other = float(fit(did.preferred_grams(cell_table(frame[frame["la"] != la]))).beta[0])
-        assert att == pytest.approx(other, abs=1e-9)
-    assert without.full == pytest.approx(effect, abs=1e-12)
-    assert without.treated.sum() == 6
-    low, high = without.range()
-    assert low <= without.range(treated=True)[0] <= without.range(treated=True)[1] <= high
-    assert without.most_telling()[0] in without.clusters
+    moved = placebo_table(table, 2)
+    found = float(fit(did.preferred_grams(moved)).beta[0])
+    assert found == pytest.approx(twin, abs=1e-9)
+    assert abs(found) < abs(effect) / 2
+    assert len(moved.treated_las) == 6
+    assert (moved.period < 0).all()
     with pytest.raises(FrameError, match="periods before adoption"):
         placebo_table(table, 40)
+
+
+def test_ends_do_not_depend_on_the_first_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Accepted values that lie apart would be missed by a coarse grid. Halving ends at rounding.
+    rng = np.random.default_rng(1)
+    for leads, lags in ((1, 1), (3, 1), (2, 2), (4, 3), (5, 2)):
+        a = rng.normal(size=(leads + lags, leads + lags + 2)) * 0.05
+        beta = rng.normal(0, 0.1, leads + lags)
+        made = Coefficients(beta, a @ a.T + 0.002 * np.eye(leads + lags), leads)
+        ends = []
+        for points in (relative_module.GRID, 20 * relative_module.GRID):
+            monkeypatch.setattr(relative_module, "GRID", points)
+            bounds = relative_magnitudes(
+                made, (0.0, 1.0), weights=[1 / lags] * lags, limit=0.1
+            ).bounds
+            ends.append([end for bound in bounds for end in (bound.low, bound.high)])
+            monkeypatch.undo()
+        assert ends[0] == pytest.approx(ends[1], abs=1e-10)
 
 
 def test_placebos_of_a_staggered_panel() -> None:
@@ -445,4 +438,3 @@ def test_placebos_of_a_staggered_panel() -> None:
         new = moved.la == moved.las.index(la)
         assert moved.period[new].max() < adopted
         assert moved.period[new & (moved.exposure > 0)].tolist() == [moved.period[new].max()]
-    assert len(placebo_clusters(table)) == len(table.las) - len(table.treated_las)

@@ -15,7 +15,7 @@ from test_chapters import _restricted
 
 from sos_analysis.chapters import CHAPTERS, chapter, secondary
 from sos_analysis.errors import ParameterError, StudyError
-from sos_analysis.estimation.heterogeneity import holm
+from sos_analysis.estimation.multiplicity import holm
 from sos_analysis.results import ChapterResult
 from sos_analysis.study import load_study
 

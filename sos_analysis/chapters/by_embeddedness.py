@@ -21,11 +21,8 @@ from sos_analysis.chapters.secondary import (
 from sos_analysis.chapters.subgroups import Split, Subgroups
 from sos_analysis.checks import ALPHA, CheckResult, covers_truth
 from sos_analysis.disclosure import Column, SafeTable
-from sos_analysis.estimation.heterogeneity import (
-    Moderation,
-    holm,
-    moderation,
-)
+from sos_analysis.estimation.heterogeneity import Moderation, moderation
+from sos_analysis.estimation.multiplicity import holm
 from sos_analysis.results import ChapterResult
 from sos_analysis.study import Outcome
 

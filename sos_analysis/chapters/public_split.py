@@ -10,7 +10,8 @@ from sos_analysis.chapters.ledger import Ledger
 from sos_analysis.companion import CompanionResult, RatedGroup, RatingSplit
 from sos_analysis.companion.ratings import ALIKE, ALL, LOWER, UPPER
 from sos_analysis.disclosure import NOT_AVAILABLE, Column, SafeTable
-from sos_analysis.estimation.heterogeneity import FEWEST, holm
+from sos_analysis.estimation.heterogeneity import FEWEST
+from sos_analysis.estimation.multiplicity import holm
 
 #: Residual degrees of freedom are about a thousand authority-years; the guard asks for some.
 DOF = 100

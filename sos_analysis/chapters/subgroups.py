@@ -27,11 +27,11 @@ from sos_analysis.estimation.heterogeneity import (
     Moderation,
     TreatedEffects,
     group_effects,
-    holm,
     moderation,
     slope,
     treated_effects,
 )
+from sos_analysis.estimation.multiplicity import holm
 
 
 @dataclass(frozen=True)

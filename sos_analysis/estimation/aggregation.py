@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from .callaway import GroupTime
-from .event_study import _sup_t as sup_t
+from .event_study import sup_t
 from .frames import Floats, FrameError, Ints
 
 Kind = Literal["simple", "dynamic", "group", "calendar"]

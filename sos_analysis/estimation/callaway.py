@@ -8,6 +8,7 @@ no small-sample factor.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -189,6 +190,31 @@ def _sides(keys: Floats, j: int, later: float, control: Control) -> np.ndarray:
 Result = tuple[list[float], Floats, Floats, list[str]]
 
 
+def _estimates(
+    pair: Callable[[int, int, int], tuple[np.ndarray, TwoByTwo]],
+    size: int,
+    cells: list[tuple[int, int, int]],
+    keys: Floats,
+    periods: Floats,
+) -> Result:
+    """All effects; `pair` gives one, with the units or rows it uses of `size`."""
+    att, notes = [], []
+    influence, slope = np.zeros((size, len(cells))), np.zeros((size, len(cells)))
+    for k, (j, t, b) in enumerate(cells):
+        if t == b:
+            att.append(0.0)
+            continue
+        try:
+            used, part = pair(j, t, b)
+        except FrameError as problem:
+            notes.append(f"cohort {keys[j][0]:g} in {periods[t]:g} not identified: {problem}")
+            att.append(np.nan)
+            continue
+        att.append(part.att)
+        influence[used, k], slope[used, k] = part.influence, part.slope
+    return att, influence, slope, notes
+
+
 def _changes(
     rows: Rows,
     at: Ints,
@@ -206,32 +232,17 @@ def _changes(
     y, w = rows.y.reshape(shape), rows.w.reshape(shape)
     x = rows.x.reshape(*shape, -1)
     group = code.reshape(shape)[:, 0]
-    att, notes = [], []
-    influence = np.zeros((shape[0], len(cells)))
-    for k, (j, t, b) in enumerate(cells):
-        if t == b:
-            att.append(0.0)
-            continue
+
+    def pair(j: int, t: int, b: int) -> tuple[np.ndarray, TwoByTwo]:
         early = min(t, b)
         serves = _sides(keys, j, periods[max(t, b)], control)
+        if not serves[group].any():
+            raise FrameError("no comparison unit")
         used = (group == j) | serves[group]
-        try:
-            if not serves[group].any():
-                raise FrameError("no comparison unit")
-            part = panel_2x2(
-                y[used, t] - y[used, b],
-                group[used] == j,
-                x[used, early],
-                w[used, early],
-                method=method,
-                trim=trim,
-            )
-        except FrameError as problem:
-            notes.append(_why(keys[j], periods[t], problem))
-            att.append(np.nan)
-            continue
-        att.append(part.att)
-        influence[used, k] = part.influence
+        change, d = y[used, t] - y[used, b], group[used] == j
+        return used, panel_2x2(change, d, x[used, early], w[used, early], method=method, trim=trim)
+
+    att, influence, _, notes = _estimates(pair, shape[0], cells, keys, periods)
     return att, influence, np.zeros((0, len(cells))), notes
 
 
@@ -247,40 +258,17 @@ def _levels(
     trim: float,
 ) -> Result:
     """All effects of repeated cross-sections; contributions and slopes are by row."""
-    att, notes = [], []
-    influence = np.zeros((len(rows.y), len(cells)))
-    slope = np.zeros((len(rows.y), len(cells)))
-    for k, (j, t, b) in enumerate(cells):
-        if t == b:
-            att.append(0.0)
-            continue
+
+    def pair(j: int, t: int, b: int) -> tuple[np.ndarray, TwoByTwo]:
         serves = _sides(keys, j, periods[max(t, b)], control)
         used = np.flatnonzero(((code == j) | serves[code]) & ((at == t) | (at == b)))
         d, post = (code[used] == j).astype(float), (at[used] == t).astype(float)
-        try:
-            if len(np.unique(2 * d + post)) < 4:
-                raise FrameError("no rows on one side of the comparison")
-            part: TwoByTwo = cross_section_2x2(
-                rows.y[used],
-                post,
-                d,
-                rows.x[used],
-                rows.w[used],
-                n=rows.n[used],
-                method=method,
-                trim=trim,
-            )
-        except FrameError as problem:
-            notes.append(_why(keys[j], periods[t], problem))
-            att.append(np.nan)
-            continue
-        att.append(part.att)
-        influence[used, k], slope[used, k] = part.influence, part.slope
-    return att, influence, slope, notes
+        if len(np.unique(2 * d + post)) < 4:
+            raise FrameError("no rows on one side of the comparison")
+        x, w, n = rows.x[used], rows.w[used], rows.n[used]
+        return used, cross_section_2x2(rows.y[used], post, d, x, w, n=n, method=method, trim=trim)
 
-
-def _why(key: Floats, period: float, problem: FrameError) -> str:
-    return f"cohort {key[0]:g} in {period:g} not identified: {problem}"
+    return _estimates(pair, len(rows.y), cells, keys, periods)
 
 
 def _totals(values: Floats, code: Ints) -> Floats:

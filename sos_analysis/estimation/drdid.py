@@ -4,7 +4,8 @@ Sant'Anna and Zhao 2020 ("Doubly robust difference-in-differences estimators"); 
 R's DRDID. Every estimator is a signed sum of weighted means of (residual) outcomes,
 sum_k s_k (sum_i u_ki r_ki) / (sum_i u_ki), so one routine gives all influence functions: the
 means' own, that of the propensity score (where u holds the odds) and those of the regressions
-(where r holds a prediction).
+(where r holds a prediction). Abadie's weighting (2005) divides by shares of the sample instead of
+by the sum of its own weights; it stands apart in `_abadie`.
 
 Rows may stand for n individuals with mean outcome y. Contributions are linear in the outcome, so
 the contribution at the mean and its slope are all that sums over individuals need.
@@ -19,8 +20,8 @@ import numpy as np
 
 from .frames import Floats, FrameError, independent
 
-Method = Literal["dr", "dr-traditional", "dr-improved", "reg", "ipw"]
-METHODS = ("dr", "dr-traditional", "dr-improved", "reg", "ipw")
+Method = Literal["dr", "dr-traditional", "dr-improved", "reg", "ipw", "ipw-abadie"]
+METHODS = ("dr", "dr-traditional", "dr-improved", "reg", "ipw", "ipw-abadie")
 
 #: Comparison rows with a propensity score from here on are left out (DRDID's default).
 TRIM = 0.995
@@ -89,17 +90,26 @@ def _fixed(model: _Nuisance) -> _Nuisance:
 
 
 def _propensity(d: Floats, x: Floats, w: Floats, n: Floats) -> _Nuisance:
-    """Logit by Newton's method; the value is the odds."""
+    """Logit by Newton's method, steps halved until the likelihood rises; the value is the odds."""
     gamma = np.zeros(x.shape[1])
     # Starting at the treated share, the first steps stay small.
     share = float((n * w) @ d / (n * w).sum())
     gamma[0] = np.log(share / (1 - share))
+    count = n * w
+
+    def loss(g: Floats) -> float:
+        return float(count @ (np.logaddexp(0.0, x @ g) - d * (x @ g)))
+
     for _ in range(100):
         p = 1 / (1 + np.exp(-np.clip(x @ gamma, -500, 500)))
         hessian = (x * (n * w * p * (1 - p))[:, None]).T @ x
         inverse = _inverse(hessian, "the propensity score")
         step = inverse @ (x.T @ (n * w * (d - p)))
-        gamma = gamma + step
+        before, size = loss(gamma), 1.0
+        # Up to rounding: at the maximum a step can no longer lower the loss.
+        while size > 1e-8 and not loss(gamma + size * step) <= before + 1e-9 * abs(before):
+            size /= 2
+        gamma = gamma + size * step
         if np.abs(x @ step).max() < 1e-10:
             break
     else:
@@ -183,6 +193,41 @@ def _odds(
     return model, np.where((d == 0) & keep, model.value, 0.0)
 
 
+def _abadie(
+    y: Floats,
+    d: Floats,
+    phases: list[tuple[float, Floats]],
+    odds: Floats,
+    propensity: _Nuisance | None,
+    x: Floats,
+    w: Floats,
+    n: Floats,
+) -> TwoByTwo:
+    """Weights that need not sum to one: E[(D - odds (1 - D)) 1(phase) Y] / (E[D] P(phase)).
+
+    Sant'Anna and Zhao 2020, section 2.2 (after Abadie 2005). In a panel the one phase is all rows.
+    """
+    total, treated = float(n @ w), float(n @ (w * d))
+    net = w * (d - odds)
+    att = 0.0
+    influence, slope = np.zeros(len(n)), np.zeros(len(n))
+    moved = np.zeros(x.shape[1])
+    for sign, phase in phases:
+        within = float(n @ (w * phase))
+        if not (treated > 0 and within > 0):
+            raise FrameError("no rows on one side of a two-by-two comparison")
+        scale = sign * total / (treated * within)
+        value = scale * float(n @ (net * phase * y))
+        att += value
+        influence += scale * net * phase * y
+        influence += value * w * (1 / total - d / treated - phase / within)
+        slope += scale * net * phase
+        moved -= scale * (x.T @ (n * w * odds * phase * y))
+    if propensity is not None:
+        influence += propensity.linear @ moved
+    return TwoByTwo(att, influence, slope)
+
+
 def _prepare(x: Floats | None, size: int, n: Floats | None) -> tuple[Floats, Floats]:
     count = np.ones(size) if n is None else np.asarray(n, float)
     one = np.ones((size, 1))
@@ -214,9 +259,9 @@ def panel_2x2(
         Covariates without the constant.
     w : array, N, optional
         Weights of individuals.
-    method : {"dr", "dr-improved", "reg", "ipw"}
-        DRDID's drdid_panel, drdid_imp_panel, reg_did_panel and std_ipw_did_panel (weights that sum
-        to one); "dr-traditional" equals "dr" in a panel.
+    method : {"dr", "dr-improved", "reg", "ipw", "ipw-abadie"}
+        DRDID's drdid_panel, drdid_imp_panel, reg_did_panel, std_ipw_did_panel (weights that sum
+        to one) and ipw_did_panel (they need not); "dr-traditional" equals "dr" in a panel.
     n : array, N, optional
         Individuals in each row.
     trim : float
@@ -235,6 +280,8 @@ def panel_2x2(
         sides = [_Term(1.0, w * d, False, y, True), _Term(-1.0, w * (1 - d), False, y, True)]
         return _evaluate(sides, [], None, x, n)
     propensity, odds = _odds(method, d, x, w, n, trim)
+    if method == "ipw-abadie":
+        return _abadie(y, d, [(1.0, np.ones(len(d)))], odds, propensity, x, w, n)
     regressions: list[_Nuisance] = []
     r: Floats = y
     loads: tuple[tuple[int, float], ...] = ()
@@ -270,8 +317,10 @@ def cross_section_2x2(
     post, treated : arrays of 0/1, N
     x, w, n, trim
         As in `panel_2x2`.
-    method : {"dr", "dr-traditional", "dr-improved", "reg", "ipw"}
-        DRDID's drdid_rc (locally efficient), drdid_rc1, drdid_imp_rc, reg_did_rc, std_ipw_did_rc.
+    method : {"dr", "dr-traditional", "dr-improved", "reg", "ipw", "ipw-abadie"}
+        DRDID's drdid_rc (locally efficient), drdid_rc1, drdid_imp_rc, reg_did_rc, std_ipw_did_rc,
+        ipw_did_rc. The last divides by shares of all rows: adding a constant to every outcome can
+        change it, which is why none of the package's defaults uses it.
 
     Raises
     ------
@@ -283,7 +332,9 @@ def cross_section_2x2(
     w = np.ones(len(d)) if w is None else np.asarray(w, float)
     y = np.asarray(y, float)
     propensity, odds = _odds(method, d, x, w, n, trim)
-    phases = ((1.0, t), (-1.0, 1 - t))
+    phases = [(1.0, t), (-1.0, 1 - t)]
+    if method == "ipw-abadie":
+        return _abadie(y, d, phases, odds, propensity, x, w, n)
     models: list[_Nuisance] = []
     terms: list[_Term] = []
     if method == "ipw":

@@ -137,10 +137,10 @@ def event_study(
     v1, v3 = crv1(grams, q), crv3(grams, q)
     m = len(np.unique(table.la[treated]))
     se3 = np.sqrt(np.diag(v3))
-    critical, _ = _sup_t(v3, m - 1, level, seed)
+    critical, _ = sup_t(v3, m - 1, level, seed)
     pointwise = float(stats.t.ppf((1 + level) / 2, m - 1)) if m > 1 else float("nan")
     wald, df, p_f = _hotelling(beta[:n_pre], v3[:n_pre, :n_pre], m - 1)
-    p_sup = _sup_t(v3[:n_pre, :n_pre], m - 1, level, seed, beta[:n_pre])[1]
+    p_sup = sup_t(v3[:n_pre, :n_pre], m - 1, level, seed, beta[:n_pre])[1]
     p_wcr = wcr_joint(grams, n_pre, draws=draws, seed=seed)[1] if n_pre else float("nan")
     p_slots = float("nan")
     if series is not None and n_pre:
@@ -181,7 +181,7 @@ def event_study(
     )
 
 
-def _sup_t(
+def sup_t(
     covariance: Floats, df: int, level: float, seed: int, beta: Floats | None = None
 ) -> tuple[float, float]:
     """Critical value of max |t|, multivariate t with the CRV3 correlations, and p of `beta`."""

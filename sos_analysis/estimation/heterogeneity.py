@@ -436,14 +436,3 @@ def _part(table: CellTable, members: Sequence[str]) -> CellTable:
         numeric={} if matched else {k: values[rows] for k, values in table.numeric.items()},
         **cut,
     )
-
-
-def holm(p: Sequence[float]) -> tuple[float, ...]:
-    """p-values adjusted for their number by Holm's step-down rule; NaN stays and is not counted."""
-    from statsmodels.stats.multitest import multipletests
-
-    values = np.array(p, dtype=float)
-    known = np.isfinite(values)
-    if known.any():
-        values[known] = multipletests(values[known], method="holm")[1]
-    return tuple(float(v) for v in values)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .frames import Floats, FrameError, Ints
-from .saturated import event_time
-from .staggered_rows import Rows, checked_rows, codes
+from .saturated import rows_outside_embedding
+from .staggered_rows import Rows, codes
 
 
 @dataclass(frozen=True)
@@ -121,19 +121,8 @@ def imputation(
     FrameError
         Bad rows, or no treated row that can be imputed.
     """
-    rows = checked_rows(
-        y,
-        time,
-        cohort,
-        start=start,
-        unit=unit,
-        cluster=unit if cluster is None else cluster,
-        weight=weight,
-        n=n,
-        x=x,
-    )
-    rows = rows.where(~event_time(rows)[1])
-    event, _ = event_time(rows)
+    columns = {"start": start, "unit": unit, "cluster": cluster, "weight": weight, "n": n, "x": x}
+    rows, event = rows_outside_embedding(y, time, cohort, columns)
     assert rows.unit is not None
     assert rows.cluster is not None
     unit_code, group = codes(rows.unit), codes(rows.cluster)

@@ -9,7 +9,7 @@ carries over how its errors in different outcomes hang together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,17 @@ class Adjusted:
     exact: bool
 
 
+def holm(p: Sequence[float]) -> tuple[float, ...]:
+    """p-values adjusted for their number by Holm's step-down rule; NaN stays and is not counted."""
+    from statsmodels.stats.multitest import multipletests
+
+    values = np.array(p, dtype=float)
+    known = np.isfinite(values)
+    if known.any():
+        values[known] = multipletests(values[known], method="holm")[1]
+    return tuple(float(v) for v in values)
+
+
 def adjusted(
     grams: Mapping[str, Grams],
     p: Mapping[str, float],
@@ -65,20 +76,17 @@ def adjusted(
     FrameError
         The two mappings do not name the same outcomes, or a p-value is missing.
     """
-    from statsmodels.stats.multitest import multipletests
-
     names = list(grams)
     if set(names) != set(p) or not all(np.isfinite(p[name]) for name in names):
         raise FrameError(
             f"Gram matrices are of {', '.join(names)}; finite p-values are needed for the same"
         )
-    holm = multipletests([p[name] for name in names], method="holm")[1]
     seen, drawn, exact = joint_statistics(grams, kind=kind, draws=draws, seed=seed)
     alone = [_p(seen[j : j + 1], drawn[:, j : j + 1], exact) for j in range(len(names))]
     stepped = stepdown(seen, drawn, exact)
     return Adjusted(
         p={name: float(p[name]) for name in names},
-        holm=dict(zip(names, map(float, holm), strict=True)),
+        holm=dict(zip(names, holm([p[name] for name in names]), strict=True)),
         p_wild=dict(zip(names, alone, strict=True)),
         romano_wolf=dict(zip(names, map(float, stepped), strict=True)),
         statistic=dict(zip(names, map(float, seen), strict=True)),

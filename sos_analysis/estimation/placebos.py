@@ -1,52 +1,12 @@
-"""Placebo treatment in time and in space, and the estimate without each cluster.
-
-All act on the preferred specification (`did.preferred_grams`). Callers decide which names may be
-shown.
-"""
+"""Placebo treatment in time: rows before adoption, with adoption moved back."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from .did import preferred_grams
 from .frames import CellTable, Floats, FrameError
-from .grams import crv1, crv3, fit, leave_one_out
-from .inference import t_test
-
-
-@dataclass(frozen=True)
-class Placebo:
-    """An estimate where there can be no effect. Units: the outcome's own.
-
-    Attributes
-    ----------
-    name : str
-    att, se_crv1, se_crv3 : float
-        `se_crv3` is NaN with one treated cluster.
-    p : float
-        From CRV3 and t(treated clusters - 1); NaN with one.
-    treated : int
-        Treated clusters.
-    """
-
-    name: str
-    att: float
-    se_crv1: float
-    se_crv3: float
-    p: float
-    treated: int
-
-
-def _placebo(name: str, table: CellTable) -> Placebo:
-    grams = preferred_grams(table)
-    att, se1 = float(fit(grams).beta[0]), float(np.sqrt(crv1(grams)[0, 0]))
-    m = len(table.treated_las)
-    se3 = float(np.sqrt(crv3(grams)[0, 0])) if m > 1 else float("nan")
-    return Placebo(name, att, se1, se3, t_test(att, se3, m - 1)[0], m)
 
 
 def _where(table: CellTable, keep: np.ndarray, **changed: Floats) -> CellTable:
@@ -97,102 +57,3 @@ def placebo_table(table: CellTable, shift: int) -> CellTable:
     if not keep.any():
         raise FrameError(f"no treated cluster has more than {shift} periods before adoption")
     return _where(table, keep, post=post)
-
-
-def placebo_dates(table: CellTable, shifts: Sequence[int]) -> tuple[Placebo, ...]:
-    """Effects of adoption moved back, on rows before adoption alone; see `placebo_table`."""
-    return tuple(_placebo(f"{k} periods earlier", placebo_table(table, k)) for k in shifts)
-
-
-def placebo_clusters(table: CellTable) -> tuple[Placebo, ...]:
-    """Each comparison cluster in the treated role, the treated ones left out.
-
-    In every group where it serves, the cluster takes the exposure of the group's treated clusters
-    (their mean where dates differ) and is compared with the group's other comparison clusters.
-    Clusters without such company are skipped. One treated cluster: no error worth showing; what
-    counts is where the estimate stands among these, see `position`.
-
-    Raises
-    ------
-    FrameError
-        No cluster can take the role.
-    """
-    exposure = np.full(len(table.la), np.nan)
-    for g in range(len(table.groups)):
-        group = table.group == g
-        real = group & (table.treated > 0)
-        for t in np.unique(table.period[real]):
-            at = group & (table.period == t)
-            paths = [
-                table.exposure[real & at & (table.la == la)].mean()
-                for la in np.unique(table.la[real & at])
-            ]
-            exposure[at] = np.mean(paths)
-    company = (table.treated == 0) & np.isfinite(exposure)
-    out = []
-    for la in np.unique(table.la[company]):
-        groups = np.unique(table.group[company & (table.la == la)])
-        keep = company & np.isin(table.group, groups)
-        chosen = (table.la == la).astype(float)
-        if not (keep & (chosen == 0)).any():
-            continue
-        post = np.where(np.isfinite(exposure), exposure, 0.0)
-        try:
-            out.append(_placebo(table.las[la], _where(table, keep, treated=chosen, post=post)))
-        except FrameError:
-            continue
-    if not out:
-        raise FrameError("no comparison cluster has another one beside it in a group")
-    return tuple(out)
-
-
-def position(att: float, placebos: Sequence[Placebo]) -> float:
-    """Share of placebo estimates, with the estimate itself, at least as large in absolute value."""
-    larger = sum(abs(p.att) >= abs(att) for p in placebos)
-    return (1 + larger) / (1 + len(placebos))
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """The estimate without each cluster in turn, all else as it was.
-
-    Attributes
-    ----------
-    clusters : tuple of str, G
-    treated : boolean array, G
-    att : array, G
-        NaN where the effect is lost with the cluster.
-    full : float
-        The estimate with all.
-    """
-
-    clusters: tuple[str, ...]
-    treated: np.ndarray
-    att: Floats
-    full: float
-
-    def range(self, treated: bool | None = None) -> tuple[float, float]:
-        """Lowest and highest of them, for all clusters or one kind."""
-        rows = np.isfinite(self.att)
-        if treated is not None:
-            rows &= self.treated == treated
-        if not rows.any():
-            return float("nan"), float("nan")
-        return float(self.att[rows].min()), float(self.att[rows].max())
-
-    def most_telling(self) -> tuple[str, float]:
-        """The cluster without which the estimate moves most, and the estimate then."""
-        i = int(np.nanargmax(np.abs(self.att - self.full)))
-        return self.clusters[i], float(self.att[i])
-
-
-def left_out(table: CellTable) -> LeftOut:
-    """The preferred estimate without each treated and each comparison cluster."""
-    grams = preferred_grams(table)
-    treated = set(table.treated_las)
-    return LeftOut(
-        clusters=grams.clusters,
-        treated=np.array([la in treated for la in grams.clusters]),
-        att=leave_one_out(grams)[:, 0],
-        full=float(fit(grams).beta[0]),
-    )

@@ -66,6 +66,17 @@ def event_time(rows: Rows) -> tuple[Floats, np.ndarray]:
     return event, during
 
 
+def rows_outside_embedding(
+    y: Any, time: Any, cohort: Any, columns: dict[str, Any]
+) -> tuple[Rows, Floats]:
+    """Checked rows (`checked_rows`) outside embedding, their event times; clusters may be units."""
+    if columns["cluster"] is None:
+        columns = {**columns, "cluster": columns["unit"]}
+    rows = checked_rows(y, time, cohort, **columns)
+    event, during = event_time(rows)
+    return rows.where(~during), event[~during]
+
+
 def sun_abraham(
     y: Any,
     time: Any,
@@ -103,19 +114,8 @@ def sun_abraham(
     FrameError
         Bad rows, or nothing identified.
     """
-    rows = checked_rows(
-        y,
-        time,
-        cohort,
-        start=start,
-        unit=unit,
-        cluster=unit if cluster is None else cluster,
-        weight=weight,
-        n=n,
-        x=x,
-    )
-    rows = rows.where(~event_time(rows)[1])
-    event, _ = event_time(rows)
+    columns = {"start": start, "unit": unit, "cluster": cluster, "weight": weight, "n": n, "x": x}
+    rows, event = rows_outside_embedding(y, time, cohort, columns)
     pairs = np.unique(
         np.stack([rows.cohort, event], axis=1)[np.isfinite(event) & (event != reference)], axis=0
     )
@@ -160,9 +160,8 @@ def extended_twfe(
     FrameError
         Bad rows, or nothing identified.
     """
-    rows = checked_rows(y, time, cohort, start=start, cluster=cluster, weight=weight, n=n, x=x)
-    rows = rows.where(~event_time(rows)[1])
-    event, _ = event_time(rows)
+    columns = {"start": start, "cluster": cluster, "weight": weight, "n": n, "x": x}
+    rows, event = rows_outside_embedding(y, time, cohort, columns)
     treated = np.isfinite(event) & (event >= 0)
     pairs = np.unique(np.stack([rows.cohort, event], axis=1)[treated], axis=0)
     effects = (rows.cohort[:, None] == pairs[None, :, 0]) & (event[:, None] == pairs[None, :, 1])
