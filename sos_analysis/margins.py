@@ -213,7 +213,8 @@ def _children(
     bits: dict[str, tuple[str, int]] = {
         f"place_{p}": (f"word_{p // _BITS}", p % _BITS) for p in range(len(where.places))
     }
-    unions = {name: mapped[name].bit_or() for name in named}
+    union = _union()
+    unions = {name: union(mapped[name]) for name in named}
     # Of a covariate: the bits of the phases, moved up by as much as the level asks for.
     room = _BITS // len(phases)
     for covariate in covariates:
@@ -224,7 +225,7 @@ def _children(
             moved = mapped[covariate].cases(
                 *((level, 1 << (i * len(phases))) for i, level in here), else_=0
             )
-            unions[word] = (mapped["phases"] * moved.cast("int64")).bit_or()
+            unions[word] = union(mapped["phases"] * moved.cast("int64"))
             for i, _ in here:
                 for j, number in enumerate(phases):
                     bits[f"{covariate}_{start + i}_{number}"] = (word, i * len(phases) + j)
@@ -236,3 +237,14 @@ def _children(
         }
     )
     return by_la.to_pyarrow().to_pandas()
+
+
+def _union() -> Any:
+    """The engine's own union of bits: Ibis 12 has no rule for its `bit_or` on Spark."""
+    import ibis
+
+    @ibis.udf.agg.builtin(name="bit_or")
+    def union(bits: int) -> int:  # type: ignore[empty-body]
+        """Bits set in any row."""
+
+    return union
