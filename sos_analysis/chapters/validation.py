@@ -383,8 +383,8 @@ class _Methods:
             "{validation.planted.slots.reports}. Where pilots' yearly swings are twice those of "
             "comparators, it raises {validation.volatile.slots.reports} false alarms, and "
             "{validation.volatile.plain.reports} if not studentised. Exchanging "
-            "series between places is exact only where all swing alike, and dividing by a "
-            "jackknife error does not wholly mend that. There the jackknife on its own raises "
+            "series between places is exact only where all swing alike, whether or not one divides "
+            "by a jackknife error. There the jackknife on its own raises "
             "{validation.volatile.jackknife.reports}, and the bootstrap "
             "{validation.volatile.bootstrap.reports}. Read a p-value just below the usual level "
             "with that in mind.",
