@@ -165,7 +165,7 @@ def split_words(found: CompanionResult) -> str:
         "its launch, since later ones may be moved by it. Nine of the ten had been in the first "
         "wave, so these ratings may already be moved by that one. {public.rating.pilots_lower} "
         f"were rated {LOWER}, and {{public.rating.pilots_upper}} {UPPER}. Of groups with fewer "
-        "than {public.rating.fewest} pilots no effect is shown. "
+        "than {public.rating.fewest} pilots no estimate is shown. "
     )
     formed = _formed(found)
     if formed:
@@ -223,8 +223,8 @@ def quoted_split(ledger: Ledger) -> str:
     return (
         "<strong>Public statistics.</strong> By the latest Ofsted judgement before the second "
         f"wave, {lower} were rated {LOWER} and {upper} {UPPER}. In the lower rated, "
-        f"{outcome.spoken} moved by {figure[:-1]}:full}} against all others (p = {p}); of two "
-        f"pilots no effect is shown. The difference between the groups has p = {between}, and "
+        f"{outcome.spoken} moved by {figure[:-1]}:full}} against all others (p = {p}); the "
+        f"other group is too small to show. The difference between the groups has p = {between}, and "
         f"cannot have one below {least}. Public statistics cannot tell whether the rating "
         "mattered. The page on public statistics has all figures."
     )
