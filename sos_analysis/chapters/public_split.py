@@ -224,7 +224,7 @@ def quoted_split(ledger: Ledger) -> str:
         "<strong>Public statistics.</strong> By the latest Ofsted judgement before the second "
         f"wave, {lower} were rated {LOWER} and {upper} {UPPER}. In the lower rated, "
         f"{outcome.spoken} moved by {figure[:-1]}:full}} against all others (p = {p}); the "
-        f"other group is too small to show. The difference between the groups has p = {between}, and "
-        f"cannot have one below {least}. Public statistics cannot tell whether the rating "
+        f"other group is too small to show. The difference between the groups has p = {between}, "
+        f"and cannot have one below {least}. Public statistics cannot tell whether the rating "
         "mattered. The page on public statistics has all figures."
     )
