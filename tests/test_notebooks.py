@@ -198,12 +198,17 @@ def test_papermill_alone_runs_a_chapter_from_any_folder(tmp_path, root):
     )
     text = out.read_text("utf-8")
     assert "sos-figure" in text
-    with pytest.raises(papermill.PapermillExecutionError, match="allowed: "):
-        papermill.execute_notebook(
-            str(template),
-            str(work / "bad.ipynb"),
-            {"last_year": 1066},
-            kernel_name="python3",
-            cwd=str(work),
-            progress_bar=False,
-        )
+    # Papermill itself passes a misspelt name on with a warning.
+    for wrong, words in (
+        ({"last_year": 1066}, "allowed: "),
+        ({"last_yaer": 2020}, "did you mean 'last_year'"),
+    ):
+        with pytest.raises(papermill.PapermillExecutionError, match=words):
+            papermill.execute_notebook(
+                str(template),
+                str(work / "bad.ipynb"),
+                wrong,
+                kernel_name="python3",
+                cwd=str(work),
+                progress_bar=False,
+            )

@@ -7,8 +7,10 @@ computes it otherwise. It never writes: only the build stores results.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -265,8 +267,21 @@ def chapter(name: str, **parameters: Any) -> ChapterResult:
     SosError : the study, the records or the public files cannot be used; says why.
     """
     spec = _spec(name)
-    chosen = checked(spec, parameters)
+    chosen = checked(spec, {**_injected(), **parameters})
     return stored(spec, chosen) or compute(spec, chosen)
+
+
+def _injected() -> dict[str, Any]:
+    """What Papermill set in this notebook: it passes a misspelt name on with a mere warning."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    space: Mapping[str, Any] = shell.user_ns if shell else {}
+    for cell in space.get("In", ()):
+        if cell.startswith("# Parameters\n"):
+            lines = [line for line in ast.parse(cell).body if isinstance(line, ast.Assign)]
+            names = [t.id for line in lines for t in line.targets if isinstance(t, ast.Name)]
+            return {name: space[name] for name in names if name in space}
+    return {}
 
 
 def compute(spec: ChapterSpec, chosen: Mapping[str, Any]) -> ChapterResult:
