@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sos_analysis.errors import RecordsError
+from sos_analysis.errors import RecordsError, StudyError
 from sos_analysis.sources import ROOT, code_hash, digest, file_hash
 from sos_analysis.study import DEFINITIONS, OUTCOMES, Study
 
@@ -157,9 +157,15 @@ def build_cells(
     -------
     Mapping of ``"outcome-definition"`` to the file that says which tables belong together, those
     already there included.
+
+    Raises
+    ------
+    StudyError : no pilot has a comparator for any of the outcomes.
     """
     folder = extract_folder(study, extract)
     wanted = {one: one.path(study, folder) for one in _sets(study, outcomes)}
+    if not wanted:
+        raise _without_comparators(study, outcomes)
     missing = {one: path for one, path in wanted.items() if not _complete(path)}
     if any(one.rest for one in missing) and not _rest_authorities(study, folder):
         missing = {one: path for one, path in missing.items() if not one.rest}
@@ -167,6 +173,14 @@ def build_cells(
         _compute(study, folder, missing, progress)
     _forget_old(set(wanted.values()))
     return {one.name: path / "meta.json" for one, path in wanted.items() if _complete(path)}
+
+
+def _without_comparators(study: Study, outcomes: Sequence[str]) -> StudyError:
+    names = ", ".join(dict.fromkeys(study.outcome(outcome).group for outcome in outcomes))
+    return StudyError(
+        f"study {study.id!r}: no pilot has a comparator in comparator group {names}; add one under "
+        "pilots[].comparators."
+    )
 
 
 def _sets(study: Study, outcomes: Sequence[str]) -> Iterator[_Set]:
@@ -251,6 +265,8 @@ def _compute(
         for la in (g.pilot, *g.comparators)
     }
     everything = any(one.rest for one in wanted)
+    if not (everything or of_groups):
+        raise _without_comparators(study, tuple(one.outcome for one in wanted))
     tell("reading the records of " + ("all" if everything else f"{len(of_groups)} authorities"))
     records = open_extract(folder, authorities=None if everything else sorted(of_groups))
     try:

@@ -838,3 +838,20 @@ def test_groups_of_a_study_are_checked(study: Study, cells: Cells) -> None:
     with pytest.raises(StudyError, match="has no matched group"):
         matched(cells, nobody, "rereferral")
     assert [g.id for g in matched(cells, study, "rereferral", groups=["P2"]).groups] == ["P2"]
+
+
+def test_a_study_without_comparators_is_refused_before_records_are_read(small_study, tmp_path):
+    from dataclasses import replace
+
+    from sos_analysis.workspace import build_cells, cells_for
+
+    alone = replace(
+        small_study,
+        pilots=tuple(
+            replace(p, comparators=dict.fromkeys(p.comparators, ())) for p in small_study.pilots
+        ),
+    )
+    with pytest.raises(StudyError, match=r"comparator group duration, referrals, kinship, icpc"):
+        build_cells(alone, tmp_path)
+    with pytest.raises(StudyError, match=r"comparator group kinship; add one under pilots"):
+        cells_for(alone, tmp_path, "kinship", "original")
