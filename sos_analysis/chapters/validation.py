@@ -381,13 +381,12 @@ class _Methods:
             "{validation.recording.slots.reports}. Where comparators take the approach up too, it "
             "finds a real effect in {validation.contaminated.slots.reports} instead of "
             "{validation.planted.slots.reports}. Where pilots' yearly swings are twice those of "
-            "comparators, it raises {validation.volatile.slots.reports} false alarms, and "
-            "{validation.volatile.plain.reports} if not studentised. Exchanging "
-            "series between places is exact only where all swing alike, whether or not one divides "
-            "by a jackknife error. There the jackknife on its own raises "
+            "comparators, it raises {validation.volatile.slots.reports} false alarms, because it "
+            "first brings each series to the swing usual in its new place. Exchanging series as "
+            "they are is exact only where all swing alike: the plain permutation raises "
+            "{validation.volatile.plain.reports} there, the jackknife on its own "
             "{validation.volatile.jackknife.reports}, and the bootstrap "
-            "{validation.volatile.bootstrap.reports}. Read a p-value just below the usual level "
-            "with that in mind.",
+            "{validation.volatile.bootstrap.reports}.",
             "ladder": "With nothing wrong, {validation.ladder.clean} of 100 data sets would be "
             "rated moderate or better. With missing returns, other recording and another path "
             "together it is {validation.ladder.together}. But the rating sees only what a check "

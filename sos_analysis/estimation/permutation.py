@@ -4,9 +4,11 @@ Each distinct cluster of the design is a role: its slots (group, treated or not)
 their weights. Roles stay as they are; which cluster's series fills which role is permuted. Shared
 comparators, unequal weights and staggered dates are therefore the same in every draw.
 
-Statistics are studentised (Janssen 1997; Wu and Ding 2021; MacKinnon and Webb 2020). Intervals
-come by inversion under a constant effect, taking out of every series its own hypothesised effect
-through its own exposure. Panels without matching: see `assignment`.
+Where treated clusters swung more or less than others before treatment, a series takes on the swing
+usual in the role it fills (see `swings`). Statistics are studentised (Janssen 1997; Wu and Ding
+2021; MacKinnon and Webb 2020). Intervals come by inversion under a constant effect, taking out of
+every series its own hypothesised effect through its own exposure. Panels without matching: see
+`assignment`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from .frames import CellTable, Floats, FrameError, Ints, pair_codes
 from .inversion import TIE, InferenceResult, Inversion, report
+from .swings import in_role, swings
 
 Studentise = Literal["crv3", "crv1", "none"]
 
@@ -83,6 +86,8 @@ class SlotDesign:
         Sum of n x weight of the cells of that slot and period.
     y, exposure : arrays, R x S
         Filled series (see `fill`), rows in the order of `las`.
+    swing : array, R
+        Swing before treatment usual among clusters of the same kind (see `swings`).
     filled : int
         Cluster-windows without individuals that had to be filled in.
     """
@@ -98,6 +103,7 @@ class SlotDesign:
     weight: Floats
     y: Floats
     exposure: Floats
+    swing: Floats
     filled: int
 
     def where(self, rows: np.ndarray) -> SlotDesign:
@@ -114,6 +120,7 @@ class SlotDesign:
             self.weight[rows],
             self.y,
             self.exposure,
+            self.swing,
             self.filled,
         )
 
@@ -174,18 +181,29 @@ def slot_design(table: CellTable, series: Series) -> SlotDesign:
     n = np.asarray(series.n, dtype=float)[np.ix_(order, used)]
     y = np.asarray(series.mean, dtype=float)[np.ix_(order, used)]
     exposure = np.asarray(series.exposure, dtype=float)[np.ix_(order, used)]
+    window = np.array([renumber[windows[key]] for key in wanted])
+    treated, post = rows[:, 3].astype(float), rows[:, 4].astype(float)
+    y, exposure = fill(y, n), fill(exposure, n)
     return SlotDesign(
         las=table.las,
         role=rows[:, 1],
-        window=np.array([renumber[windows[key]] for key in wanted]),
+        window=window,
         slot=pair_codes(rows[:, 0], rows[:, 1]),
         group_period=pair_codes(rows[:, 0], rows[:, 2]),
-        treated=rows[:, 3].astype(float),
-        post=rows[:, 4].astype(float),
+        treated=treated,
+        post=post,
         period=rows[:, 2],
         weight=weight,
-        y=fill(y, n),
-        exposure=fill(exposure, n),
+        y=y,
+        exposure=exposure,
+        swing=swings(
+            y,
+            exposure,
+            n > 0,
+            np.asarray(series.place_group)[used],
+            np.bincount(window, post, len(used)) == 0,
+            (np.bincount(rows[:, 1], treated, len(order)) > 0).astype(float),
+        ),
         filled=int((n <= 0).sum()),
     )
 
@@ -237,13 +255,16 @@ def _indicators(codes: Ints) -> Floats:
     return (codes[:, None] == np.unique(codes)[None, :]).astype(float)
 
 
-def _over_roles(design: SlotDesign, maps: Floats, values: Floats) -> Floats:
+def _over_roles(
+    design: SlotDesign, maps: Floats, values: Floats, swing: Floats | None = None
+) -> Floats:
     """What each cluster's series adds to each statistic when it fills each role: R x R x stats."""
     roles = len(design.las)
     out = np.zeros((roles, roles, len(maps)))
     for r in range(roles):
         mine = np.flatnonzero(design.role == r)
-        out[r] = values[:, design.window[mine]] @ maps[:, mine].T
+        series = values if swing is None else in_role(values, swing, r)
+        out[r] = series[:, design.window[mine]] @ maps[:, mine].T
     return out
 
 
@@ -312,8 +333,8 @@ def slot_inversion(
 ) -> Inversion:
     """The slot permutation of one effect at every hypothesised value.
 
-    With `studentise` "none" the coefficient itself is compared: RI-beta, a test of the sharp
-    hypothesis that takes all clusters' errors as alike.
+    With `studentise` "none" the coefficient itself is compared and series stay as they are:
+    RI-beta, a test of the sharp hypothesis that takes all clusters' errors as alike.
 
     Parameters
     ----------
@@ -323,8 +344,9 @@ def slot_inversion(
     """
     maps = _maps(design, (design.treated * design.post)[:, None] if x is None else x, studentise, 1)
     fillings, exact = arrangements(strata_codes(strata, design.las), draws, seed)
+    swing = None if studentise == "none" else design.swing
     together = np.concatenate(
-        [_over_roles(design, maps, design.y), _over_roles(design, maps, design.exposure)], axis=2
+        [_over_roles(design, maps, values, swing) for values in (design.y, design.exposure)], axis=2
     )
     identity = np.arange(len(design.las))[None, :]
 
@@ -404,6 +426,12 @@ def slot_permutation(
         notes += (
             f"{design.filled} of {design.y.size} cluster-windows ({100 * share:.1f} %) had no "
             "individuals and were filled by cluster mean plus window mean in permuted draws",
+        )
+    ratio = float(design.swing.max() * design.swing.min())
+    if studentise != "none" and ratio != 1:
+        notes += (
+            f"before treatment, treated authorities swung {ratio:.2f} times as much as others; "
+            "series are brought to the swing of the places they take",
         )
     total = count_arrangements(strata_codes(strata, design.las))
     notes += (

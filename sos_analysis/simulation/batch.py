@@ -26,6 +26,7 @@ from sos_analysis.estimation.permutation import (
     arrangements,
     fill,
 )
+from sos_analysis.estimation.swings import swings
 
 from .as_rows import Rows
 from .worlds import Linear, World, slots
@@ -155,6 +156,7 @@ class SlotTests:
 
     def __init__(self, world: World, use: Floats | None = None) -> None:
         self.world, self.design = world, slots(world)
+        self.own = self.design.exposure
         x = (self.design.treated * self.design.post)[:, None]
         if use is not None:
             mine = use[self.design.role, self.design.window]
@@ -164,8 +166,7 @@ class SlotTests:
             self.maps = _maps(self.design, x, "crv3", 1)
         except LostEffect:
             self.maps = _maps(self.design, x, "crv1", 1)
-        exposed = fill(self.design.exposure, world.place_n)
-        self.exposed = _over_roles(self.design, self.maps, exposed)
+        self.exposed = fill(self.design.exposure, world.place_n)
 
     def means(self, y_sum: Floats) -> Floats:
         """Mean outcome of each unit in each place, R x L x S, empty places filled."""
@@ -176,19 +177,34 @@ class SlotTests:
     def inversions(self, means: Floats, draws: int, seed: int) -> tuple[Inversion, Inversion]:
         """Studentised and plain permutation of one data set (its means, L x S)."""
         roles, k = len(self.design.las), len(self.maps)
-        together = np.concatenate(
-            [_over_roles(self.design, self.maps, means), self.exposed], axis=2
-        )
         fillings, exact = arrangements(np.zeros(roles, dtype=np.int64), draws, seed)
-        rows = _apply(together, np.vstack([np.arange(roles)[None, :], fillings]))
-        a, c, i0, i1 = rows[:, 0], rows[:, k], rows[:, 1:k], rows[:, k + 1 :]
-        spread = [np.einsum("bg,bg->b", p, q) for p, q in ((i0, i0), (i0, i1), (i1, i1))]
-        flat = [np.ones(len(a)), np.zeros(len(a)), np.zeros(len(a))]
-        made = []
-        for v in (spread, flat):
+        orders = np.vstack([np.arange(roles)[None, :], fillings])
+
+        def one(swing: Floats | None) -> Inversion:
+            parts = [_over_roles(self.design, self.maps, v, swing) for v in (means, self.exposed)]
+            rows = _apply(np.concatenate(parts, axis=2), orders)
+            a, c, i0, i1 = rows[:, 0], rows[:, k], rows[:, 1:k], rows[:, k + 1 :]
+            flat = np.ones(len(a)), np.zeros(len(a)), np.zeros(len(a))
+            v = (
+                flat
+                if swing is None
+                else [np.einsum("bg,bg->b", p, q) for p, q in ((i0, i0), (i0, i1), (i1, i1))]
+            )
             seen = (float(a[0]), float(c[0]), float(v[0][0]), float(v[1][0]), float(v[2][0]))
-            made.append(Inversion(a[1:], c[1:], v[0][1:], v[1][1:], v[2][1:], seen, not exact))
-        return made[0], made[1]
+            return Inversion(a[1:], c[1:], v[0][1:], v[1][1:], v[2][1:], seen, not exact)
+
+        return one(self._swing(means)), one(None)
+
+    def _swing(self, means: Floats) -> Floats:
+        world = self.world
+        return swings(
+            means,
+            self.own,
+            world.place_n > 0,
+            world.place_group,
+            world.place_post == 0,
+            world.treated.astype(float),
+        )
 
     def run(self, y_sum: Floats, truth: Floats, draws: int, seeds: list[int]) -> Tests:
         """Both permutation tests at zero and at the truth; a seed for each data set."""

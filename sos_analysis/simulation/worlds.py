@@ -242,6 +242,7 @@ def slots(world: World) -> SlotDesign:
         weight=world.row_weight,
         y=blank,
         exposure=exposure,
+        swing=np.ones(len(world.units)),
         filled=int((n <= 0).sum()),
     )
 
