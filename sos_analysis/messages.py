@@ -84,6 +84,12 @@ SECONDARY = (
     ),
     ("icpc", "addendum_icpc", "What became of conferences (the addendum)?"),
 )
+#: Claims of the companion on public statistics that speak to them.
+PUBLIC_SECONDARY = {
+    "ofsted": "public.rating",
+    "practice_models": "public.practice",
+    "icpc": "public.icpc_per_referral",
+}
 
 
 # --- restricted records ------------------------------------------------------------------------
@@ -236,19 +242,22 @@ def secondary_table(bundle: Bundle) -> str:
     head += ["Individual records analysed here"] if real else []
     rows = []
     for finding, chapter, question in SECONDARY:
-        public = (
-            f"{_role('public.icpc_per_referral.sentence')} Certainty: "
-            f"{_role('public.icpc_per_referral.certainty')}."
-            if finding == "icpc"
-            else NOT_ASSESSED
-        )
         cells = [
             f"[{question}](chapters/{chapter})",
             _role(f"published.{finding}.statement"),
-            public,
+            _secondary_public(finding),
         ]
         rows.append([*cells, *([_told(bundle.chapters.get(chapter))] if real else [])])
     return _table(head, rows)
+
+
+def _secondary_public(finding: str) -> str:
+    """What public statistics say on a secondary analysis."""
+    claim = PUBLIC_SECONDARY.get(finding)
+    if claim is None:
+        return NOT_ASSESSED
+    rated = f" Certainty: {_role(f'{claim}.certainty')}." if finding == "icpc" else ""
+    return f"{_role(f'{claim}.sentence')}{rated}"
 
 
 def _secondary_names() -> set[str]:

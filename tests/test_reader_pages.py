@@ -160,6 +160,9 @@ def test_a_restricted_edition_adds_a_third_column_and_its_harm_leads(restricted)
     secondary = messages.secondary_table(restricted).splitlines()
     assert "Ratings, said. {claim}`" in secondary[2]
     assert "Not assessed here" in secondary[3].split(" | ")[-1]
+    # Public statistics speak to all but embeddedness, each with a sentence of its own.
+    public = [row.split(" | ")[2] for row in secondary[2:]]
+    assert [bool(ROLE.search(cell)) for cell in public] == [True, False, True, True]
     using = messages.guidance_page(restricted, "using")
     assert "Do not extend it yet" in using
     assert "do not bear that out" in using

@@ -133,6 +133,11 @@ def prefix(outcome: PublicOutcome, wave: int) -> str:
     return outcome.short if wave == 2 else f"wave{wave}.{outcome.short}"
 
 
+def _direction(e: PanelEstimate) -> int:
+    """-1 or 1 where the 95 % interval lies on one side of zero, else 0."""
+    return int(e.ci[0] > 0) - int(e.ci[1] < 0)
+
+
 class _Companion:
     def __init__(
         self, spec: ChapterSpec, chosen: Mapping[str, Any], found: CompanionResult
@@ -175,6 +180,7 @@ class _Companion:
         if later:
             self.claim("history.later_weight", max(later), "%", decimals=1)
         claim_split(self.found, self.claim)
+        self._claim_practice()
         mains = [e for e in self.found.estimates if e.variant == MAIN]
         for wave in WAVES:
             mine = [e for e in mains if e.wave == wave]
@@ -233,6 +239,25 @@ class _Companion:
             if self.found.has(outcome.id, variant, wave):
                 v = self.found.estimate(outcome.id, variant, wave)
                 self.claim(f"{start}.{variant}", v.att, unit, ends=v.ci, decimals=1)
+
+    def _claim_practice(self) -> None:
+        """Claims `public.practice.…`: figures that read otherwise without authorities named."""
+        pairs = [
+            (self.found.estimate(o.id, MAIN, 2), self.found.estimate(o.id, "not_named", 2))
+            for o in self.found.outcomes
+            if self.found.has(o.id, MAIN, 2) and self.found.has(o.id, "not_named", 2)
+        ]
+        if not pairs:
+            self.claim("practice.sentence", "Not assessed here: no reports at hand.")
+            return
+        others = sum(_direction(a) != _direction(b) for a, b in pairs)
+        self.claim(
+            "practice.sentence",
+            "Cannot tell: leaving out authorities whose Ofsted reports name the model "
+            + ("leaves the reading of every figure as it was" if not others else
+               "changes how some figures read")
+            + ", but reports are a noisy sign of who used it.",
+        )  # fmt: skip
 
     def _caution(self, outcome: PublicOutcome, wave: int) -> str:
         """What the years before allow one to conclude."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sos_analysis.chapters.ledger import Ledger
+from sos_analysis.checks import ALPHA
 from sos_analysis.companion import CompanionResult, RatedGroup, RatingSplit
 from sos_analysis.companion.ratings import ALIKE, ALL, LOWER, UPPER
 from sos_analysis.disclosure import NOT_AVAILABLE, Column, SafeTable
@@ -126,6 +127,7 @@ def lower_group(split: RatingSplit, comparators: str = ALL) -> RatedGroup | None
 
 def claim_split(found: CompanionResult, claim: Callable[..., str]) -> None:
     """Claims `public.rating.…`: sizes, the least p, and each figure's group and difference."""
+    claim("rating.sentence", _in_a_line(found))
     if not found.splits:
         return
     first = found.splits[0]
@@ -153,6 +155,29 @@ def claim_split(found: CompanionResult, claim: Callable[..., str]) -> None:
             claim(f"{start}_p", split.difference_p, "p", decimals=3)
 
 
+def _differ(formed: Sequence[RatingSplit]) -> bool:
+    """Does a figure differ between the groups, once their number is allowed for?"""
+    return min(holm([s.difference_p for s in formed])) < ALPHA
+
+
+def _in_a_line(found: CompanionResult) -> str:
+    """The split as the summary of findings tells it."""
+    if not found.splits:
+        return "Not assessed here: the judgements it needs are not at hand."
+    formed, first = _formed(found), found.splits[0]
+    if not formed:
+        return "Cannot tell: too few pilots had been judged before to compare."
+    small = min(first.pilots_lower, first.pilots_upper) < FEWEST
+    if not _differ(formed):
+        told = (
+            "Cannot tell: no figure differs between pilots rated higher and lower by more than "
+            "chance would give"
+        )
+        return f"{told}, and one of the two groups is too small to show." if small else f"{told}."
+    told = "One or more figures differ between pilots rated higher and lower"
+    return f"{told}, but one of the two groups is too small to rely on." if small else f"{told}."
+
+
 def split_words(found: CompanionResult) -> str:
     """What the split can say, with places for claims."""
     if not found.splits:
@@ -169,7 +194,7 @@ def split_words(found: CompanionResult) -> str:
     )
     formed = _formed(found)
     if formed:
-        named = min(holm([s.difference_p for s in formed])) < 0.05
+        named = _differ(formed)
         text += (
             "With groups of these sizes the p-value of their difference cannot fall below "
             "{public.rating.smallest_p} for one figure. "
@@ -181,9 +206,15 @@ def split_words(found: CompanionResult) -> str:
             "at random would give, once the number of figures is allowed for (smallest p "
             "together {public.rating.least_together}). "
         )
+    if formed and _differ(formed):
+        text += (
+            "<strong>The rating may have mattered, or what goes with it.</strong> Pilots were not "
+            "given their rating by chance. "
+        )
+    else:
+        text += "<strong>So these figures cannot tell whether the rating mattered.</strong> "
     return text + (
-        "<strong>So these figures cannot tell whether the rating mattered.</strong> Two pilots "
-        "are too few to learn from, whatever the table shows. The second comparison, with "
+        "Groups so small teach little, whatever the table shows. The second comparison, with "
         "authorities rated alike, asks whether pilots moved differently from others that began "
         "at the same rating. The first wave is not split: in the reports held, none of its "
         "pilots had a judgement before it. Reports were read by a companion project: what rests "
