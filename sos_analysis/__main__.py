@@ -346,18 +346,21 @@ def _release(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from sos_analysis.freshness import stale
     from sos_analysis.pipeline.verify import verify
+    from sos_analysis.results import load_bundle
     from sos_analysis.workspace import RESULTS, ROOT
 
     site = Path(arguments.site) if arguments.site else ROOT / "_build" / "html"
     if arguments.disclosure:
         return _scan(site, arguments)
     report = verify(site, RESULTS)
-    for problem in report.problems:
+    problems = (*report.problems, *stale(load_bundle(RESULTS)))
+    for problem in problems:
         print(f"problem: {problem}")
     if not arguments.quiet:
-        print(f"{report.pages} pages, {report.numbers} numbers, {len(report.problems)} problems")
-    return 1 if report.problems else 0
+        print(f"{report.pages} pages, {report.numbers} numbers, {len(problems)} problems")
+    return 1 if problems else 0
 
 
 def _scan(site: Path, arguments: argparse.Namespace) -> int:

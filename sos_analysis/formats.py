@@ -15,14 +15,14 @@ from sos_analysis.errors import ClaimError
 
 MINUS = "\u2212"  # a true minus sign: a screen reader says "minus", a line does not break after it
 
-#: How a difference in each unit is told: (smaller, larger), words after the number.
+#: How a difference in each unit is told: smaller, larger (after the number), no different.
 DIRECTIONS = {
-    "working days": ("shorter", "longer"),
-    "days": ("shorter", "longer"),
-    "percentage points": ("lower", "higher"),
-    "per 100": ("fewer", "more"),
-    "per 1,000": ("fewer", "more"),
-    "per 10,000": ("fewer", "more"),
+    "working days": ("shorter", "longer", "as long"),
+    "days": ("shorter", "longer", "as long"),
+    "percentage points": ("lower", "higher", "as high"),
+    "per 100": ("fewer", "more", "as many"),
+    "per 1,000": ("fewer", "more", "as many"),
+    "per 10,000": ("fewer", "more", "as many"),
 }
 _SINGULAR = {
     "working days": "working day",
@@ -115,6 +115,8 @@ def spoken(
 ) -> str:
     """A difference as people say it: 'about 8 fewer (between 3 and 12 fewer)'.
 
+    One that rounds to nothing is 'about as many'.
+
     Parameters
     ----------
     value, low, high : float
@@ -133,7 +135,7 @@ def spoken(
         raise ClaimError(
             f"no words for a difference in {unit!r}; allowed units: {', '.join(sorted(DIRECTIONS))}"
         )
-    smaller, larger = DIRECTIONS[unit]
+    smaller, larger, same = DIRECTIONS[unit]
     noun = "" if unit.startswith("per ") else f" {unit}"
 
     def side(x: float) -> str:
@@ -143,6 +145,8 @@ def spoken(
         return number(abs(x), decimals)
 
     head = f"about {size(value)}{_one(size(value), noun)} {side(value)}"
+    if float(size(value).replace(",", "")) == 0:
+        head = f"about {same}"
     if low is None or high is None:
         return head
     if low >= 0 or high <= 0:

@@ -12,7 +12,12 @@ from sos_analysis.sources import ROOT
 from sos_analysis.study import load_study
 from sos_analysis.workspace import RELEASED_MARK, RESULTS
 
-_WORDS = {"study": "study file", "data": "data", "public": "public statistics", "code": "code"}
+_WORDS = {
+    "study": "another study file",
+    "data": "other data",
+    "public": "other public statistics",
+    "code": "other code",
+}
 
 
 def stale(results: Iterable[ChapterResult], folder: Path = RESULTS) -> tuple[str, ...]:
@@ -32,8 +37,9 @@ def stale(results: Iterable[ChapterResult], folder: Path = RESULTS) -> tuple[str
             continue
         old = [key for key, value in now.items() if result.hashes.get(key) != value]
         if old:
-            what = " and ".join(_WORDS.get(key, key) for key in old)
-            lines.append(f"{result.name} rests on another {what} than is here now")
+            what = " and ".join(_WORDS.get(key, f"other {key}") for key in old)
+            are = "are" if old[-1] in ("data", "public") else "is"
+            lines.append(f"{result.name} rests on {what} than {are} here now")
     return tuple(lines)
 
 

@@ -410,7 +410,7 @@ def test_natural_frequencies() -> None:
         "or friends."
     )
     rare = natural_frequency(0.4, -0.6, 1.4, who="referrals", what="led to a plan", per=1000)
-    assert rare == "Of 1,000 referrals, about 0 more (between 1 fewer and 1 more) led to a plan."
+    assert rare == ("Of 1,000 referrals, about as many (between 1 fewer and 1 more) led to a plan.")
     with pytest.raises(ValueError, match="no words for a difference"):
         natural_frequency(1, 0, 2, who="x", what="y", per=7)
 

@@ -127,8 +127,10 @@ def test_results_of_other_code_study_or_data_fail_the_build(book: Book) -> None:
             dataclasses.replace(result, hashes={**result.hashes, part: "0" * 12}).save(book.result)
             done = book.build()
             assert done.returncode != 0, part
-            words = {"study": "study file"}.get(part, part)
-            assert f"facts rests on another {words} than is here now" in done.stderr
+            words = {"study": "another study file", "data": "other data", "code": "other code"}[
+                part
+            ]
+            assert f"facts rests on {words} than " in done.stderr
             assert "run 'python -m sos_analysis build'" in done.stderr
     finally:
         book.result.write_bytes(before)

@@ -129,12 +129,12 @@ def test_a_number_reads_back_as_itself(value: float, decimals: int) -> None:
         (-8.1, -12.0, -3.1, "per 100", "about 8 fewer (between 3 and 12 fewer)"),
         (8.1, 3.1, 12.0, "per 100", "about 8 more (between 3 and 12 more)"),
         (-1.2, -5.0, 3.0, "per 100", "about 1 fewer (between 5 fewer and 3 more)"),
-        (0.2, -5.0, 3.0, "per 100", "about 0 more (between 5 fewer and 3 more)"),
+        (0.2, -5.0, 3.0, "per 100", "about as many (between 5 fewer and 3 more)"),
         (-2.0, -3.0, -1.0, "working days",
          "about 2 working days shorter (between 1 and 3 shorter)"),
         (1.0, None, None, "working days", "about 1 working day longer"),
         (-0.2, -1.0, 1.0, "percentage points",
-         "about 0 percentage points lower (between 1 lower and 1 higher)"),
+         "about as high (between 1 lower and 1 higher)"),
     ],
 )  # fmt: skip
 def test_a_difference_as_people_say_it(

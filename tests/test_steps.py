@@ -310,4 +310,4 @@ def test_freshness_and_the_build_agree_on_what_code_a_result_rests_on():
     assert stale([facts]) == ()
     assert sources.code_hash("chapters.reference").startswith(facts.hashes["code"])
     old = replace(facts, claims={}, hashes={**facts.hashes, "code": "0" * 12})
-    assert stale([old]) == (f"{facts.name} rests on another code than is here now",)
+    assert stale([old]) == (f"{facts.name} rests on other code than is here now",)

@@ -247,6 +247,20 @@ def test_the_command_prints_page_and_words_and_fails(built_site, tmp_path) -> No
     )
 
 
+def test_the_command_tells_results_that_are_older_than_what_they_rest_on(built_site) -> None:
+    """The pages agree with the results, and both are of yesterday."""
+    published = built_site.root / "data" / "published" / "findings.toml"
+    kept = published.read_bytes()
+    try:
+        published.write_bytes(kept.replace(b"value = -13.0", b"value = -12.0"))
+        made = built_site.run("verify", "--quiet")
+        assert made.returncode == 1
+        assert made.stdout == "problem: facts rests on other data than are here now\n"
+    finally:
+        published.write_bytes(kept)
+    assert built_site.run("verify", "--quiet").stdout == ""
+
+
 def test_the_list_of_allowed_digits_is_short_reasoned_and_all_in_use(built_site) -> None:
     """An entry that nothing needs is taken off: each is needed by a page of this book."""
     entries = allowed()

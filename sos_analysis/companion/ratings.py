@@ -98,8 +98,6 @@ def rating_split(
         before=launch().isoformat(),
         pilots_lower=sum(v == LOWER for v in mine.values()),
         pilots_upper=sum(v == UPPER for v in mine.values()),
-        others_lower=sum(label.get(la) == LOWER for la in others),
-        others_upper=sum(label.get(la) == UPPER for la in others),
         others_unrated=sum(la not in label for la in others),
         groups=tuple(
             RatedGroup(
@@ -130,14 +128,7 @@ def _groups(effects: TreatedEffects, mine: Mapping[str, str], **common: Any) -> 
 
 def _difference(found: Moderation | None) -> dict[str, Any]:
     if found is None:
-        nan = float("nan")
-        return {
-            "difference": nan,
-            "difference_ci": (nan, nan),
-            "difference_p": nan,
-            "difference_smallest_p": nan,
-            "difference_mde": nan,
-        }
+        return {}
     return {
         "difference": found.estimate,
         "difference_ci": found.labels.ci,

@@ -221,15 +221,13 @@ class RatingSplit:
     before: str
     pilots_lower: int
     pilots_upper: int
-    others_lower: int
-    others_upper: int
     others_unrated: int
     groups: tuple[RatedGroup, ...]
-    difference: float
-    difference_ci: Interval
-    difference_p: float
-    difference_smallest_p: float
-    difference_mde: float
+    difference: float = math.nan
+    difference_ci: Interval = (math.nan, math.nan)
+    difference_p: float = math.nan
+    difference_smallest_p: float = math.nan
+    difference_mde: float = math.nan
 
 
 @dataclass(frozen=True)
