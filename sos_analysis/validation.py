@@ -282,8 +282,9 @@ def hashes(made: Sequence[Setting], study: Study) -> dict[str, str]:
         for c in differing_cases(made, study)
     }
     important = {name: repr(_important(study, name)) for name in ("rereferral", "kinship")}
+    sizes = {"sizes": repr((SIZE_DESIGNS, _NULL, _SWINGING, SIZE_WORLDS))}
     return {
-        "settings": digest(parts | important)[:12],
+        "settings": digest(parts | important | sizes)[:12],
         "code": code_hash("simulation.montecarlo", "simulation.ratings", "simulation.differences")[
             :12
         ],
@@ -364,19 +365,23 @@ def _ratings(
     return tuple(found)
 
 
-#: Designs of the table of sizes: label, arguments of `made_up`, primary test.
+#: Designs of the table of sizes: label, arguments of `made_up`, primary test. In those named after
+#: swings, yearly swings of pilots are `VOLATILITY` times those of the others.
 SIZE_DESIGNS: Mapping[str, tuple[dict[str, Any], str]] = {
     "Matched groups, 27 authorities to draw from, comparators shared": ({"units": 27}, "slots"),
     "Matched groups, 27 authorities, none shared": ({"units": 27, "shared": False}, "slots"),
     "Matched groups, pilots small": ({"units": 27, "sizes": "small"}, "slots"),
     "Matched groups, pilots large": ({"units": 27, "sizes": "large"}, "slots"),
+    "Matched groups, pilots swing twice as much": ({"units": 27}, "slots"),
     "Panel of 27": ({"units": 27, "matched": False}, "WCR-31"),
     "Panel of 40": ({"units": 40, "matched": False}, "WCR-31"),
     "Panel of 40, pilots small": ({"units": 40, "matched": False, "sizes": "small"}, "WCR-31"),
+    "Panel of 40, pilots swing twice as much": ({"units": 40, "matched": False}, "WCR-31"),
     "Panel of 150": ({"units": 150, "matched": False}, "WCR-31"),
     "Panel of 150, pilots large": ({"units": 150, "matched": False, "sizes": "large"}, "WCR-31"),
 }
 _NULL = Regime(level=0.25, shock_sd=0.04, rho=0.65)
+_SWINGING = replace(_NULL, volatility=VOLATILITY)
 
 
 def size_table(
@@ -398,7 +403,7 @@ def size_table(
                     Setting(
                         label,
                         made_up(np.random.default_rng([seed, number, w]), **arguments),
-                        _NULL,
+                        _SWINGING if "swing" in label else _NULL,
                         1000 + 10 * number + w,
                     )
                 ],

@@ -26,6 +26,7 @@ from sos_analysis.estimation.permutation import (
     slot_design,
     slot_inversion,
 )
+from sos_analysis.estimation.swings import in_role, swings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -709,3 +710,27 @@ def test_slot_permutation_holds_its_size_with_shared_comparators(pool: int, size
     assert 0.027 < slots_size < 0.073
     # The procedure it replaces rejects a true null too often, which is why it is here.
     assert naive_size > 0.073
+
+
+def test_swings_are_measured_before_treatment_and_among_the_untreated() -> None:
+    """By hand: pilots move by 2 about their means, others by 1, and nothing later counts."""
+    before = np.array([True, True, False])
+    y = np.array([[5.0, 1, 900], [0, 4, -900], [3, 1, 7], [1, 3, 7], [40, -60, 0]])
+    exposure = np.zeros(y.shape)
+    exposure[:2, 2] = 1
+    exposure[4, 1] = 0.5  # a pilot of another group, itself begun: not looked at
+    treated = np.array([1.0, 1, 0, 0, 1])
+    seen, one = np.ones(y.shape, bool), np.zeros(3, int)
+    assert swings(y, exposure, seen, one, before, treated).tolist() == [2, 2, 1, 1, 2]
+    # The mean of each window is common to all, and a shift in time moves nothing.
+    moved = y + np.array([3.0, -8.0, 1.0])
+    assert swings(moved, exposure, seen, one, before, treated) == pytest.approx([2, 2, 1, 1, 2])
+    # One window before tells nothing; nor does a kind that is not there.
+    alone = np.array([True, False, False])
+    assert (swings(y, exposure, seen, one, alone, treated) == 1).all()
+    assert (swings(y, exposure, seen, one, before, np.ones(5)) == 1).all()
+    # In a comparator's role a pilot's deviation from the window is halved; in its own it stays.
+    found = swings(y, exposure, seen, one, before, treated)
+    there, own = (in_role(y, found, role) for role in (2, 0))
+    assert there[0] == pytest.approx((y[0] - y.mean(axis=0)) / 2)
+    assert own[0] == pytest.approx(y[0] - y.mean(axis=0))
