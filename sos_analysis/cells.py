@@ -201,6 +201,8 @@ def _held(
         # At once, so that the engine need not work out what is not counted.
         rows = rows.filter(rows["la"].isin(sample))
     left_out = [la for la in inside if la not in sample or not groups]
+    if rest:
+        rows = rows.filter(rows["la"].notnull())  # noqa: PD004
     if left_out:
         rows = rows.filter(rows["la"].notin(left_out))
     places = memtable({"la": sample, "place": np.arange(len(sample), dtype=np.int64)})
