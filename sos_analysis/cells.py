@@ -12,11 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -38,12 +38,15 @@ from sos_analysis.placing import (
 
 if TYPE_CHECKING:
     import ibis
+    from numpy.typing import NDArray
 
+    from sos_analysis.strata import Coded
     from sos_analysis.study import Study
 
 __all__ = [
     "DONUT", "PHASES", "POST", "PRE", "REST", "Cells", "Clock", "Placement", "anniversary",
-    "calendar", "clock_of", "collapse", "load", "place_events", "placement", "save", "select",
+    "calendar", "clock_of", "collapse", "collapse_coded", "load", "place_events", "placement",
+    "sample_of", "save", "select",
 ]  # fmt: skip
 _TABLES = ("frame", "intervals", "margins")
 #: Name under which the authorities outside a study's groups stand as one.
@@ -104,44 +107,125 @@ def collapse(
     RecordsError : an event has a null, a date outside the study or a window that ends before it.
     StudyError : the outcome has no matched group.
     """
-    groups = study.groups(outcome, exclude=False)
-    if not groups:
+    from sos_analysis.strata import from_words
+
+    covariates = tuple(covariates)
+    _needed(events, outcome, covariates)
+    coded = from_words(_typed(events, covariates), covariates)
+    made, others = collapse_coded(
+        coded, study, outcome, covariates=covariates, meta=meta, groups=not rest, rest=rest
+    )
+    return cast(Cells, others if rest else made)
+
+
+def collapse_coded(
+    coded: Coded,
+    study: Study,
+    outcome: str,
+    *,
+    covariates: tuple[str, ...],
+    meta: Mapping[str, Any] | None = None,
+    groups: bool = True,
+    rest: bool = False,
+) -> tuple[Cells | None, Cells | None]:
+    """Cells of the groups, and of the rest, counted at one time (see `collapse`)."""
+    if not study.groups(outcome, exclude=False):
         raise StudyError(
             f"outcome {outcome!r}: no pilot has a comparator in comparator group "
             f"{study.outcome(outcome).group!r}; add one under pilots[].comparators."
         )
-    covariates = tuple(covariates)
     intervals = calendar(study, outcome)
-    sample = sorted({la for g in groups for la in (g.pilot, *g.comparators)})
-    chosen = select(events, outcome, covariates, sample)
-    if rest:
-        inside = {*sample, *(pilot.la for pilot in study.pilots)}
-        chosen = _pooled(select(events, outcome, covariates, None), sorted(inside))
-    placed = place_events(chosen, intervals)
+    sample, inside = sample_of(study, outcome), _inside(study, outcome)
+    whole = len(intervals) ** 2 * len(coded.strata)
+    about = {"outcome": outcome, "study": study.id, "study_hash": study.hash}
+    extra = dict(meta) if meta else {}
     # Materialised for as long as it is needed: the definition of the events may be costly.
-    with placed.cache() as held:
-        _check_events(held, study, outcome)
-        frame = _frame(held, covariates)
-        margins = pd.DataFrame(columns=list(COLUMNS))
-        if not rest:
-            margins = margins_of(held, frame, study, outcome, intervals, covariates)
-        pooled = {"authorities": int(held["home"].nunique().to_pyarrow().as_py())} if rest else {}
-    about = {
-        "outcome": outcome,
-        "study": study.id,
-        "study_hash": study.hash,
-        "events": int(frame["n"].sum()),
-        "groups": [g.id for g in study.groups(outcome)],
-        **pooled,
-        **(dict(meta) if meta else {}),
-    }
-    return Cells(frame, intervals, margins, covariates, about)
+    with _held(coded, intervals, sample, inside, study, groups, rest).cache() as held:
+        _check(held, coded, study, outcome, intervals, len(sample) * whole, (groups, rest))
+        found = _counted(held)
+        parts = []
+        for wanted, pooled in ((groups, False), (rest, True)):
+            if not wanted:
+                parts.append(None)
+                continue
+            own = found[(found["cell"] >= len(sample) * whole) == pooled]
+            frame = _frame(own, [REST] if pooled else sample, coded.strata, intervals, pooled)
+            margins = pd.DataFrame(columns=list(COLUMNS))
+            more: dict[str, Any] = {}
+            if pooled:
+                left = held.filter(held["cell"] >= len(sample) * whole)
+                more["authorities"] = int(left["la"].nunique().to_pyarrow().as_py())
+            else:
+                ours = held.filter(held["cell"] < len(sample) * whole) if rest else held
+                margins = margins_of(ours, frame, study, outcome, intervals, coded.strata, sample)
+            told = {
+                **about,
+                "events": int(frame["n"].sum()),
+                "groups": [g.id for g in study.groups(outcome)],
+                **more,
+                **extra,
+            }
+            parts.append(Cells(frame, intervals, margins, covariates, told))
+    return parts[0], parts[1]
 
 
-def select(
-    events: ibis.Table, outcome: str, covariates: tuple[str, ...], sample: list[str] | None
+def sample_of(study: Study, outcome: str) -> list[str]:
+    """Authorities of an outcome's groups, those it leaves out included."""
+    groups = study.groups(outcome, exclude=False)
+    return sorted({la for g in groups for la in (g.pilot, *g.comparators)})
+
+
+def _inside(study: Study, outcome: str) -> list[str]:
+    """Authorities that are not of the rest."""
+    return sorted({*sample_of(study, outcome), *(pilot.la for pilot in study.pilots)})
+
+
+def _held(
+    coded: Coded,
+    intervals: pd.DataFrame,
+    sample: list[str],
+    inside: list[str],
+    study: Study,
+    groups: bool,
+    rest: bool,
 ) -> ibis.Table:
-    """The columns that count, of the authorities named (all, if none are)."""
+    """`la`, `child_id`, `y`, whether an event is at fault, and its cell as one number.
+
+    A cell's number is the authority's place in the sample (its size: the rest), the intervals of
+    the event and of its window's end, and the stratum, in mixed base.
+    """
+    import ibis
+
+    rows = coded.rows
+    if not rest:
+        # At once, so that the engine need not work out what is not counted.
+        rows = rows.filter(rows["la"].isin(sample))
+    left_out = [la for la in inside if la not in sample or not groups]
+    if rest:
+        rows = rows.filter(rows["la"].notnull())  # noqa: PD004
+    if left_out:
+        rows = rows.filter(rows["la"].notin(left_out))
+    places = memtable({"la": sample, "place": np.arange(len(sample), dtype=np.int64)})
+    placed = place_events(rows, intervals)
+    placed = placed.left_join(places, "la").drop("la_right")
+    size = len(intervals)
+    cell = (placed["place"].fill_null(len(sample)) * size + placed["first"]) * size
+    cell = (cell + placed["last"]) * len(coded.strata) + placed["stratum"]
+    start, end = ibis.literal(study.data_start), ibis.literal(study.data_end)
+    event, ended = placed["event_date"], placed["window_end"]
+    good = event.between(start, end) & (ended >= event)
+    for column in (cell, placed["y"], placed["child_id"]):
+        good = good & column.notnull()  # noqa: PD004
+    return placed.select(
+        la=placed["la"],
+        child_id=placed["child_id"],
+        y=placed["y"],
+        cell=cell.cast("int64"),
+        good=good.fill_null(False),
+    )
+
+
+def _needed(events: ibis.Table, outcome: str, covariates: tuple[str, ...]) -> None:
     needed = ("la", "child_id", "event_date", "window_end", "y", *covariates)
     absent = [name for name in needed if name not in events.columns]
     if absent:
@@ -149,26 +233,24 @@ def select(
             f"events of outcome {outcome!r} lack column {absent[0]!r}; they have "
             f"{', '.join(events.columns)}. Covariates must be columns of the events."
         )
-    kept = events if sample is None else events.filter(events["la"].cast("string").isin(sample))
-    return kept.select(
+
+
+def select(
+    events: ibis.Table, outcome: str, covariates: tuple[str, ...], sample: list[str]
+) -> ibis.Table:
+    """The columns that count, of the authorities named."""
+    _needed(events, outcome, covariates)
+    return _typed(events.filter(events["la"].cast("string").isin(sample)), covariates)
+
+
+def _typed(events: ibis.Table, covariates: tuple[str, ...]) -> ibis.Table:
+    return events.select(
         la=events["la"].cast("string"),
         child_id=events["child_id"].cast("string"),
         event_date=events["event_date"].cast("date"),
         window_end=events["window_end"].cast("date"),
         y=events["y"].cast("int64"),
         **{name: events[name].cast("string") for name in covariates},
-    )
-
-
-def _pooled(events: ibis.Table, inside: list[str]) -> ibis.Table:
-    """Authorities that are not `inside`, as one; `home` keeps which. A child stays its own."""
-    import ibis
-
-    left = events.filter(events["la"].notin(inside))
-    return left.mutate(
-        home=left["la"],
-        la=ibis.literal(REST),
-        child_id=left["la"] + ibis.literal("/") + left["child_id"],
     )
 
 
@@ -196,6 +278,43 @@ def place_events(events: ibis.Table, intervals: pd.DataFrame) -> ibis.Table:
     return placed.select(*events.columns, "first", "last")
 
 
+def _check(
+    held: ibis.Table,
+    coded: Coded,
+    study: Study,
+    outcome: str,
+    intervals: pd.DataFrame,
+    rest_from: int,
+    wanted: tuple[bool, bool],
+) -> None:
+    """Refuse no events, and events at fault; what is at fault is looked for only where one is."""
+    of_rest = (held["cell"] >= rest_from).fill_null(False)
+    counts = held.aggregate(
+        bad=(~held["good"]).sum().cast("int64"),
+        rows=held.count(),
+        rest=of_rest.sum().cast("int64"),
+    )
+    found = {k: int(v or 0) for k, v in counts.to_pyarrow().to_pylist()[0].items()}
+    if found["bad"]:
+        given = coded.rows if coded.source is None else coded.source
+        for rest in (False, True):
+            if wanted[rest]:
+                las = _inside(study, outcome) if rest else sample_of(study, outcome)
+                inside = given["la"].isin(las)
+                own = given.filter(~inside if rest else inside)
+                _check_events(place_events(own, intervals), study, outcome)
+    there = (found["rows"] - found["rest"], found["rest"])
+    if any(asked and not n for asked, n in zip(wanted, there, strict=True)):
+        raise RecordsError(_no_event(outcome))
+
+
+def _no_event(outcome: str) -> str:
+    return (
+        f"outcome {outcome!r}: no event in any authority of the study's matched groups. "
+        "Check that the LA codes of the study file are those of the extract."
+    )
+
+
 def _check_events(placed: ibis.Table, study: Study, outcome: str) -> None:
     from ibis import literal
 
@@ -213,10 +332,7 @@ def _check_events(placed: ibis.Table, study: Study, outcome: str) -> None:
     )
     found = counts.to_pyarrow().to_pylist()[0]
     if not found["rows"]:
-        raise RecordsError(
-            f"outcome {outcome!r}: no event in any authority of the study's matched groups. "
-            "Check that the LA codes of the study file are those of the extract."
-        )
+        raise RecordsError(_no_event(outcome))
     for i, fault in enumerate(faults):
         if found[f"fault_{i}"]:
             raise RecordsError(
@@ -226,36 +342,53 @@ def _check_events(placed: ibis.Table, study: Study, outcome: str) -> None:
             )
 
 
-def _frame(placed: ibis.Table, covariates: tuple[str, ...]) -> pd.DataFrame:
-    keys = ["la", "first", "last", *covariates]
+def _counted(held: ibis.Table) -> pd.DataFrame:
+    """Events, sums and distinct children by number of cell."""
     # Child first, then cell: counting distinct children in one step holds a set for every cell.
-    by_child = placed.group_by([*keys, "child_id"]).aggregate(
-        n=placed.count(), y_sum=placed["y"].sum(), y_sq=(placed["y"] * placed["y"]).sum()
+    by_child = held.group_by(["cell", "la", "child_id"]).aggregate(
+        n=held.count(), y_sum=held["y"].sum(), y_sq=(held["y"] * held["y"]).sum()
     )
-    counted = by_child.group_by(keys).aggregate(
+    counted = by_child.group_by("cell").aggregate(
         n=by_child["n"].sum().cast("int64"),
         y_sum=by_child["y_sum"].sum().cast("int64"),
         y_sq=by_child["y_sq"].sum().cast("int64"),
         children=by_child.count().cast("int64"),
     )
-    frame = _to_pandas(counted, ["la", *covariates])
-    frame = frame.astype({"first": np.int16, "last": np.int16, "n": np.int32, "children": np.int32})
-    return frame.sort_values(keys, ignore_index=True)
+    return counted.to_pyarrow().to_pandas()
 
 
-def _to_pandas(table: ibis.Table, categories: Iterable[str]) -> pd.DataFrame:
-    """Fetch a result; texts become categories in alphabetical order, whatever the engine gave."""
-    fetched = table.to_pyarrow()
-    columns: dict[str, Any] = {}
-    wanted = set(categories)
-    for name in fetched.column_names:
-        column = fetched.column(name)
-        if name in wanted:
-            coded = column.dictionary_encode().combine_chunks().to_pandas()
-            columns[name] = coded.cat.set_categories(sorted(map(str, coded.cat.categories)))
-        else:
-            columns[name] = column.to_numpy()
-    return pd.DataFrame(columns)
+def _frame(
+    counted: pd.DataFrame,
+    las: Sequence[str],
+    strata: pd.DataFrame,
+    intervals: pd.DataFrame,
+    pooled: bool,
+) -> pd.DataFrame:
+    """Cells by their keys; texts become categories in alphabetical order."""
+    rest, stratum = np.divmod(counted["cell"].to_numpy(np.int64), len(strata))
+    rest, last = np.divmod(rest, len(intervals))
+    place, first = np.divmod(rest, len(intervals))
+    frame = pd.DataFrame(
+        {
+            "la": _category(np.zeros_like(place) if pooled else place, np.array(las, dtype=object)),
+            "first": first.astype(np.int16),
+            "last": last.astype(np.int16),
+            **{name: _category(stratum, strata[name].to_numpy(object)) for name in strata},
+            "n": counted["n"].to_numpy(np.int32),
+            "y_sum": counted["y_sum"].to_numpy(np.int64),
+            "y_sq": counted["y_sq"].to_numpy(np.int64),
+            "children": counted["children"].to_numpy(np.int32),
+        }
+    )
+    return frame.sort_values(["la", "first", "last", *strata], ignore_index=True)
+
+
+def _category(place: NDArray[Any], words: NDArray[Any]) -> pd.Categorical:
+    """Words by their place, as categories of those that are there."""
+    kept = sorted({str(word) for word in words[np.unique(place)]})
+    code = {word: i for i, word in enumerate(kept)}
+    codes = np.array([code.get(str(word), -1) for word in words], dtype=np.int64)
+    return pd.Categorical.from_codes(codes[place], kept)
 
 
 def save(cells: Cells, path: Path) -> None:

@@ -53,13 +53,19 @@ def child_sums(events: ibis.Table, study: Study, outcome: str) -> ChildSums:
     groups = study.groups(outcome)
     intervals = calendar(study, outcome)
     sample = sorted({la for g in groups for la in (g.pilot, *g.comparators)})
-    placed = place_events(select(events, outcome, (), sample), intervals)
-    table = ibis.memtable(pa.Table.from_pandas(_map(study, outcome, intervals)))
-    mapped = placed.join(table, ["la", "first", "last"])
     child = ["group", "la", "child_id"]
-    by_time = mapped.group_by([*child, "time"]).aggregate(
-        n=mapped.count().cast("int64"), y=mapped["y"].sum().cast("int64")
-    )
+    with place_events(select(events, outcome, (), sample), intervals).cache() as placed:
+        there = placed.select("la", "first", "last").distinct().to_pyarrow().to_pandas()
+        table = ibis.memtable(pa.Table.from_pandas(_map(study, outcome, intervals, there)))
+        mapped = placed.join(table, ["la", "first", "last"])
+        by_time = mapped.group_by([*child, "time"]).aggregate(
+            n=mapped.count().cast("int64"), y=mapped["y"].sum().cast("int64")
+        )
+        with by_time.cache() as counted:
+            return _sums(counted, [g.pilot for g in groups], child)
+
+
+def _sums(by_time: ibis.Table, pilots: list[str], child: list[str]) -> ChildSums:
     total = by_time.group_by(child).aggregate(
         m=by_time["n"].sum().cast("int64"),
         y_all=by_time["y"].sum().cast("int64"),
@@ -79,8 +85,7 @@ def child_sums(events: ibis.Table, study: Study, outcome: str) -> ChildSums:
         )
         children = held.select(*child).distinct().count().to_pyarrow().as_py()
         one, two = (t.to_pyarrow().to_pandas() for t in (single, pairs))
-    pilots = np.array([g.pilot for g in groups])[one["group"].to_numpy()]
-    one["treated"] = (pilots == one["la"].to_numpy()).astype(int)
+    one["treated"] = (np.array(pilots)[one["group"].to_numpy()] == one["la"].to_numpy()).astype(int)
     # Years since embedding are 0 and more, years before it negative: time tells the phase.
     one["post"] = (one["time"] >= 0).astype(int)
     return ChildSums(
@@ -90,25 +95,16 @@ def child_sums(events: ibis.Table, study: Study, outcome: str) -> ChildSums:
     )
 
 
-def _map(study: Study, outcome: str, intervals: pd.DataFrame) -> pd.DataFrame:
-    """Event time of every pair of intervals, for every authority in every group of its own."""
-    size = len(intervals)
-    first, last = (a.ravel() for a in np.meshgrid(np.arange(size), np.arange(size), indexing="ij"))
-    first, last = first[last >= first], last[last >= first]
+def _map(study: Study, outcome: str, intervals: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
+    """Event time in every group of its own of each authority's pairs of intervals that are there.
+
+    Of these alone: all pairs there could be are millions, and they would be the largest table.
+    """
+    first, last = there["first"].to_numpy(), there["last"].to_numpy()
     parts = []
     for i, group in enumerate(study.groups(outcome)):
         phase, time = placement(intervals, group, clock_of(study.outcome(outcome))).of(first, last)
-        inside = phase != DONUT
-        for la in (group.pilot, *group.comparators):
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "group": np.int64(i),
-                        "la": la,
-                        "first": first[inside].astype(np.int16),
-                        "last": last[inside].astype(np.int16),
-                        "time": time[inside].astype(np.int64),
-                    }
-                )
-            )
+        inside = (phase != DONUT) & there["la"].isin([group.pilot, *group.comparators]).to_numpy()
+        part = there[inside].assign(group=np.int64(i), time=time[inside].astype(np.int64))
+        parts.append(part[["group", "la", "first", "last", "time"]])
     return pd.concat(parts, ignore_index=True)

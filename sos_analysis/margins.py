@@ -8,7 +8,7 @@ many children have each bit. Events and sums of the outcome by place follow from
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,21 +72,27 @@ def margins_of(
     study: Study,
     outcome: str,
     intervals: pd.DataFrame,
-    covariates: tuple[str, ...],
+    strata: pd.DataFrame,
+    las: Sequence[str],
 ) -> pd.DataFrame:
     """Distinct children and authorities by role, phase and level.
 
     Parameters
     ----------
-    placed : events with `la`, `child_id`, `first`, `last` and the covariates.
+    placed : events with `la`, `child_id` and `cell` (see `cells`).
     frame : the cells counted from them.
+    strata : covariates of each stratum in words. las : authorities by their place in `cell`.
 
     Returns
     -------
     DataFrame sorted by its key: `COLUMNS`, `largest`, `second` (see `cells.Cells.margins`).
     """
     where = _slots(frame, study, outcome, intervals)
-    children = _children(placed, frame, where, covariates)
+    covariates = list(strata)
+    size = len(intervals)
+    place = np.array([las.index(la) for la in where.las], dtype=np.int64)[where.pairs["la"]]
+    slot = (place * size + where.pairs["first"].to_numpy()) * size + where.pairs["last"].to_numpy()
+    children = _children(placed, frame, where, slot, strata)
     counts = frame[["n", "y_sum"]].astype(np.int64).assign(pair=where.of_cell)
     found = [_named(_by_place(counts, where.slots, where, []), where, None)]
     phases = where.slots[where.slots["place"].isin(where.phases)]
@@ -189,7 +195,11 @@ def _slots(frame: pd.DataFrame, study: Study, outcome: str, intervals: pd.DataFr
 
 
 def _children(
-    placed: ibis.Table, frame: pd.DataFrame, where: _Slots, covariates: tuple[str, ...]
+    placed: ibis.Table,
+    frame: pd.DataFrame,
+    where: _Slots,
+    slot: NDArray[np.int64],
+    strata: pd.DataFrame,
 ) -> pd.DataFrame:
     """Distinct children by authority, a column for each bit."""
     words = -(-len(where.places) // _BITS)
@@ -200,43 +210,61 @@ def _children(
     for i, number in enumerate(phases):
         masks[words, pair[place == number]] |= 1 << i
     named = {f"word_{i}": mask for i, mask in enumerate(masks[:words])}
-    table = memtable(
-        {
-            "la": np.array(where.las, dtype=object)[where.pairs["la"]],
-            "first": where.pairs["first"].to_numpy(),
-            "last": where.pairs["last"].to_numpy(),
-            **named,
-            "phases": masks[words],
-        }
-    )
-    mapped = placed.join(table, ["la", "first", "last"])
     bits: dict[str, tuple[str, int]] = {
         f"place_{p}": (f"word_{p // _BITS}", p % _BITS) for p in range(len(where.places))
     }
-    union = _union()
-    unions = {name: union(mapped[name]) for name in named}
     # Of a covariate: the bits of the phases, moved up by as much as the level asks for.
     room = _BITS // len(phases)
-    for covariate in covariates:
+    moves: dict[str, NDArray[np.int64]] = {}
+    for covariate in strata:
         levels = [str(level) for level in frame[covariate].cat.categories]
+        at = pd.Index(levels).get_indexer(strata[covariate].astype(str))
         for start in range(0, len(levels), room):
             word = f"{covariate}_word_{start}"
-            here = list(enumerate(levels[start : start + room]))
-            moved = mapped[covariate].cases(
-                *((level, 1 << (i * len(phases))) for i, level in here), else_=0
-            )
-            unions[word] = union(mapped["phases"] * moved.cast("int64"))
-            for i, _ in here:
+            here = (at >= start) & (at < start + room)
+            moves[word] = np.where(here, 1 << (np.where(here, at - start, 0) * len(phases)), 0)
+            for i in range(len(levels[start : start + room])):
                 for j, number in enumerate(phases):
                     bits[f"{covariate}_{start + i}_{number}"] = (word, i * len(phases) + j)
-    by_child = mapped.group_by(["la", "child_id"]).aggregate(**unions)
-    by_la = by_child.group_by("la").aggregate(
-        **{
-            name: ((by_child[word] >> bit) & 1).sum().cast("int64")
-            for name, (word, bit) in bits.items()
-        }
+    by_slot = memtable({"slot": slot, **named, "phases": masks[words]})
+    by_stratum = memtable({"stratum": np.arange(len(strata), dtype=np.int64), **moves})
+    keyed = placed.select(
+        "la",
+        "child_id",
+        slot=(placed["cell"] // len(strata)).cast("int64"),
+        stratum=(placed["cell"] % len(strata)).cast("int64"),
     )
-    return by_la.to_pyarrow().to_pandas()
+    mapped = keyed.join(by_slot, "slot").join(by_stratum, "stratum")
+    union = _union()
+    unions = {name: union(mapped[name]) for name in named}
+    unions |= {name: union(mapped["phases"] * mapped[name]) for name in moves}
+    return _decoded(mapped.group_by(["la", "child_id"]).aggregate(**unions), list(unions), bits)
+
+
+def _decoded(
+    by_child: ibis.Table, words: Sequence[str], bits: Mapping[str, tuple[str, int]]
+) -> pd.DataFrame:
+    """Children of each authority that have a bit: the engine counts those alike in a word."""
+    import ibis
+
+    with by_child.cache() as held:
+        parts = [
+            held.select("la", which=ibis.literal(i, "int64"), word=held[name])
+            for i, name in enumerate(words)
+        ]
+        stacked = ibis.union(*parts) if parts[1:] else parts[0]
+        alike = stacked.group_by(["la", "which", "word"]).aggregate(n=stacked.count().cast("int64"))
+        found = alike.to_pyarrow().to_pandas()
+    las, la = np.unique(found["la"].to_numpy(object).astype(str), return_inverse=True)
+    which, word, n = (found[name].to_numpy(np.int64) for name in ("which", "word", "n"))
+    made: dict[str, NDArray[np.int64]] = {}
+    for i, name in enumerate(words):
+        own = which == i
+        for bit, (of, shift) in bits.items():
+            if of == name:
+                held_bit = ((word[own] >> shift) & 1) * n[own]
+                made[bit] = np.bincount(la[own], held_bit, len(las)).astype(np.int64)
+    return pd.DataFrame({"la": las, **made})
 
 
 def _union() -> Any:

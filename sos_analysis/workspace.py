@@ -13,9 +13,9 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sos_analysis.errors import RecordsError, StudyError
 from sos_analysis.sources import ROOT, code_hash, digest, file_hash
@@ -253,7 +253,6 @@ def _compute(
     progress: Callable[[str], None] | None,
 ) -> None:
     """Read the records once, and count all sets from them."""
-    from sos_analysis.outcomes import events
     from sos_analysis.records.extract import open_extract
 
     tell = progress or (lambda text: None)
@@ -274,22 +273,58 @@ def _compute(
             _check_there(records, of_groups, folder)
         number = 0
         same = itertools.groupby(wanted, lambda one: (one.outcome, one.definition, one.chosen))
-        for (outcome, definition, _), alike in same:
+        for (outcome, *_), alike in same:
             sets = list(alike)
-            options = sets[0].options
-            rows = events(records, study, outcome, definition, **options)
-            children = outcome in CHILD_OUTCOMES and not options
-            with _held(rows, len(sets) + children > 1) as rows:
-                for one in sets:
-                    number += 1
-                    tell(f"{one.name.replace('-', ', ')} ({number} of {len(wanted)})")
-                    _collapse(rows, study, folder, one, wanted[one])
-                    if children and not one.rest:
-                        _keep_child_sums(rows, study, folder, outcome, definition)
+            number += len(sets)
+            tell(f"{sets[-1].name.replace('-', ', ')} ({number} of {len(wanted)})")
+            _collapse_alike(records, study, folder, {one: wanted[one] for one in sets})
             if outcome == "icpc" and not all(one.rest for one in sets):
                 _keep_returns(records, study, folder)
     finally:
         records.close()
+
+
+def _collapse_alike(
+    records: Records, study: Study, folder: Path, sets: Mapping[_Set, Path]
+) -> None:
+    """Sets that rest on the same events: those of the groups and of the rest, and sums by child."""
+    from sos_analysis import cells
+    from sos_analysis.outcomes import coded_events
+
+    first = next(iter(sets))
+    outcome, definition = first.outcome, first.definition
+    covariates = study.outcome(outcome).cell_covariates
+    if not any(one.rest for one in sets):
+        records = _narrowed(records, cells.sample_of(study, outcome))
+    coded = coded_events(records, study, outcome, definition, covariates, **first.options)
+    children = outcome in CHILD_OUTCOMES and not first.options and not first.rest
+    with _held(coded.rows, children) as rows:
+        made = cells.collapse_coded(
+            replace(coded, rows=rows),
+            study,
+            outcome,
+            covariates=covariates,
+            meta={
+                "definition": definition,
+                "data_hash": extract_hash(folder),
+                "code_hash": code_hash(*CELL_MODULES),
+            },
+            groups=not all(one.rest for one in sets),
+            rest=any(one.rest for one in sets),
+        )
+        for one, path in sets.items():
+            cells.save(cast("Cells", made[one.rest]), path)
+        if children:
+            _keep_child_sums(rows, study, folder, outcome, definition)
+
+
+def _narrowed(records: Records, las: Sequence[str]) -> Records:
+    """The same records, of some authorities: told at the source, where the engine can use it."""
+    tables = {
+        name: table.filter(table["la"].isin(las)) if "la" in table.columns else table
+        for name, table in records.tables.items()
+    }
+    return replace(records, tables=tables)
 
 
 @contextmanager
@@ -311,24 +346,6 @@ def _check_there(records: Records, wanted: set[str], folder: Path) -> None:
             f"{_shown(folder)}: there is no referral of authority {absent[0]}, which the study "
             "names. Check the codes in the study file, or take the authority out of it."
         )
-
-
-def _collapse(rows: ibis.Table, study: Study, folder: Path, one: _Set, path: Path) -> None:
-    from sos_analysis import cells
-
-    made = cells.collapse(
-        rows,
-        study,
-        one.outcome,
-        covariates=study.outcome(one.outcome).cell_covariates,
-        meta={
-            "definition": one.definition,
-            "data_hash": extract_hash(folder),
-            "code_hash": code_hash(*CELL_MODULES),
-        },
-        rest=one.rest,
-    )
-    cells.save(made, path)
 
 
 def _keep_child_sums(

@@ -27,13 +27,14 @@ period of embedding is the comparison's business, not settled here.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.errors import ParameterError
 from sos_analysis.outcomes.common import (
     COVARIATES,
     censored,
+    coded,
     complete,
     days_after,
     in_data,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     import ibis
 
     from sos_analysis.records.tables import Records
+    from sos_analysis.strata import Coded
     from sos_analysis.study import Outcome, Study
 
 OUTCOME_COLUMNS = (
@@ -97,10 +99,31 @@ def events(
     ------
     ParameterError : unknown outcome, definition or option.
     """
-    rule = study.outcome(outcome)
-    options = _options(rule, definition, overrides)
-    found = _EVENTS[outcome](records, study, rule, options)
+    found = _found(records, study, outcome, definition, overrides)
     return complete(found, records).select(*OUTCOME_COLUMNS)
+
+
+def coded_events(
+    records: Records,
+    study: Study,
+    outcome: str,
+    definition: str = "original",
+    covariates: Sequence[str] = COVARIATES,
+    **overrides: Any,
+) -> Coded:
+    """The same events, with the covariates named as one number: narrow, to be held and counted."""
+    return coded(_found(records, study, outcome, definition, overrides), records, covariates)
+
+
+def _found(
+    records: Records,
+    study: Study,
+    outcome: str,
+    definition: str,
+    overrides: Mapping[str, Any],
+) -> ibis.Table:
+    rule = study.outcome(outcome)
+    return _EVENTS[outcome](records, study, rule, _options(rule, definition, overrides))
 
 
 def _options(rule: Outcome, definition: str, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sos_analysis.errors import ParameterError
 from sos_analysis.records.calendar import age_at
-from sos_analysis.records.tables import KEY, OLDEST, YOUNGEST
+from sos_analysis.records.tables import ETHNICITIES, KEY, OLDEST, YOUNGEST
+from sos_analysis.strata import Choice, Coded, numbered
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     import ibis
@@ -86,7 +89,33 @@ def with_child(found: ibis.Table, records: Records, *, unknown: bool = True) -> 
 
 
 def complete(found: ibis.Table, records: Records) -> ibis.Table:
-    """Add the fiscal year and the covariates as words.
+    """Add the fiscal year and the covariates as words."""
+    found, choices = _choices(found, records)
+    event = found.event_date
+    return found.select(
+        *KEY,
+        "event_date",
+        "window_end",
+        "y",
+        year=(event.year() + (event.month() >= 4).cast("int32")).cast("int32"),
+        **{name: choice.word() for name, choice in choices.items()},
+    )
+
+
+def coded(found: ibis.Table, records: Records, covariates: Sequence[str]) -> Coded:
+    """Add the covariates as one number."""
+    found, choices = _choices(found, records)
+    absent = [name for name in covariates if name not in choices]
+    if absent:
+        raise ParameterError(
+            f"events have no covariate {absent[0]!r}; they have {', '.join(choices)}."
+        )
+    stratum, strata = numbered({name: choices[name] for name in covariates})
+    return Coded(found.select(*KEY, "event_date", "window_end", "y", stratum=stratum), strata)
+
+
+def _choices(found: ibis.Table, records: Records) -> tuple[ibis.Table, dict[str, Choice]]:
+    """What the covariates rest on, and the words they can be.
 
     What is not stated is 'missing', never 'no'. Low income comes from the School Census, so it is
     'under school age' for all children below it: what a later census says of them is only known
@@ -107,37 +136,33 @@ def complete(found: ibis.Table, records: Records) -> ibis.Table:
     age, event = found.age, found.event_date
     below_school = (age <= LAST_BEFORE_SCHOOL).fill_null(False)
     before = (found.first_plan < event) | (found.first_counted <= event)
-    return found.select(
-        *KEY,
-        "event_date",
-        "window_end",
-        "y",
-        year=(event.year() + (event.month() >= 4).cast("int32")).cast("int32"),
-        sex=found.sex.fill_null("unknown"),
-        age_band=ibis.cases(
-            (age <= LAST_BEFORE_SCHOOL, "0-4"),
-            (age <= LAST_OF_MIDDLE_BAND, "5-12"),
-            (age.notnull(), "13-17"),
-            else_="missing",
+    under = (below_school, "under school age")
+    return found, {
+        "sex": Choice([(found.sex == word, word) for word in ("male", "female")], "unknown"),
+        "age_band": Choice(
+            [
+                (age <= LAST_BEFORE_SCHOOL, "0-4"),
+                (age <= LAST_OF_MIDDLE_BAND, "5-12"),
+                (age.notnull(), "13-17"),
+            ],
+            "missing",
         ),
-        ethnicity=found.ethnicity.fill_null("missing"),
-        school_phase=ibis.cases(
-            (age <= LAST_BEFORE_SCHOOL, "none"),
-            (age <= LAST_OF_PRIMARY, "primary"),
-            (age.notnull(), "secondary"),
-            else_="missing",
+        "ethnicity": Choice([(found.ethnicity == w, w) for w in ETHNICITIES], "missing"),
+        "school_phase": Choice(
+            [
+                (age <= LAST_BEFORE_SCHOOL, "none"),
+                (age <= LAST_OF_PRIMARY, "primary"),
+                (age.notnull(), "secondary"),
+            ],
+            "missing",
         ),
-        disabled=_words(found.disabled, "missing"),
-        low_income=ibis.ifelse(
-            below_school, "under school age", _words(found.low_income, "missing")
-        ),
-        previous_cpp=_words(before, "no"),
-        uasc=_words(found.uasc, "no"),
-        elevated_risk=_words(found.risky, "no"),
-    )
+        "disabled": Choice(_yes_no(found.disabled), "missing"),
+        "low_income": Choice([under, *_yes_no(found.low_income)], "missing"),
+        "previous_cpp": Choice(_yes_no(before), "no"),
+        "uasc": Choice(_yes_no(found.uasc), "no"),
+        "elevated_risk": Choice(_yes_no(found.risky), "no"),
+    }
 
 
-def _words(flag: Any, unstated: str) -> Any:
-    import ibis
-
-    return ibis.cases((flag, "yes"), (flag.notnull(), "no"), else_=unstated)
+def _yes_no(flag: Any) -> list[tuple[Any, str]]:
+    return [(flag, "yes"), (flag.notnull(), "no")]

@@ -85,6 +85,7 @@ def assemble(
     keep: Callable[[ibis.Table], ibis.Table],
     drop: Callable[[ibis.Table], None],
     *,
+    faults: Mapping[str, Mapping[str, int]] | None = None,
     files: Sequence[str] = (),
     unit: Mapping[int, str] | None = None,
 ) -> tuple[dict[str, ibis.Table], list[Problem]]:
@@ -92,8 +93,9 @@ def assemble(
 
     Parameters
     ----------
-    returns : materialised rows.
+    returns : rows, held or read anew from their files.
     keep, drop : materialise a table in the engine; drop it.
+    faults : table -> rows at fault by name, where its rows do not carry the marks.
     files, unit : names of files by number and what is counted in them, where rows carry a place.
 
     Returns
@@ -103,7 +105,9 @@ def assemble(
     problems = [
         problem
         for name in ("cin", "assessments", "section47", "disabilities", "care", "people")
-        for problem in count_faults(name, getattr(returns, name), files, unit)
+        for problem in count_faults(
+            name, getattr(returns, name), files, unit, (faults or {}).get(name)
+        )
     ]
     cin, s47, care = (_known(t) for t in (returns.cin, returns.section47, returns.care))
     people = _known(returns.people)
@@ -252,6 +256,7 @@ def _referrals(cin: ibis.Table, s47: ibis.Table) -> ibis.Table:
     need = (year * 10 + _number(rows.need, NEEDS)).max()
     one = rows.group_by(*KEY, "referral_date").agg(
         nfa_flag=rows.nfa.all(),
+        nfa_differs=(rows.nfa.any() & ~rows.nfa.all()).fill_null(False),
         closure_date=_last_stated(year, rows.closure_date),
         closure_reason=ibis.literal("RC") + (reason % 10).cast("string"),
         primary_need=ibis.literal("N") + (need % 10).cast("string"),
@@ -282,6 +287,7 @@ def _referrals(cin: ibis.Table, s47: ibis.Table) -> ibis.Table:
         "closed_before_referral",
         "first_return",
         "last_return",
+        "nfa_differs",
     )
 
 

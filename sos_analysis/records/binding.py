@@ -161,13 +161,32 @@ def bind(
     if wanted is not None:
         # The bare column: a filter on it lets the engine skip what need not be read.
         return table.filter(stated["la"].cast("string").isin(wanted)).select(**bound)
-    return table.select(**bound | {"la": _code(bound["la"])})
+    return table.select(**bound)
 
 
-def _code(la: Any) -> Any:
+def with_keys(table: ibis.Table) -> tuple[ibis.Table, set[str]]:
+    """Keys as text without surrounding space, empty where blank or no code of an authority.
+
+    What stands there is looked at first, once: most often it is fit as it stands.
+
+    Returns
+    -------
+    The table, and the codes of authorities in it.
+    """
     import ibis
 
-    return ibis.cases((la.re_search(AUTHORITY), la))
+    child = table.child_id
+    odd = (child != cleaning.text(child)).fill_null(child.notnull())
+    found = table.group_by("la").agg(odd=odd.any()).to_pyarrow().to_pylist()
+    codes = {row["la"]: (row["la"] or "").strip(" \t\n\r\v\f") for row in found}
+    right = {stated: code if re.search(AUTHORITY, code) else None for stated, code in codes.items()}
+    changed = {stated: code for stated, code in right.items() if stated != code}
+    if changed:
+        told = [(stated, ibis.literal(code, "string")) for stated, code in changed.items()]
+        table = table.mutate(la=table.la.cases(*told, else_=table.la))
+    if any(row["odd"] for row in found):
+        table = table.mutate(child_id=cleaning.text(table.child_id))
+    return table, {code for code in right.values() if code is not None}
 
 
 def _alike(column: Any, told: Field) -> Any:
@@ -178,7 +197,7 @@ def _alike(column: Any, told: Field) -> Any:
         return cleaning.flag(column)
     if told.sort == "whole":
         return cleaning.whole(column)
-    return cleaning.text(column) if told.sort == "key" else column.cast("string")
+    return column.cast("string")  # keys are tidied by `with_keys`, once for all files
 
 
 def is_text_date(table: ibis.Table, found: Match, family: Family) -> bool:

@@ -7,6 +7,7 @@ which every backend has, and all of them are dropped before the engine is left.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -88,6 +89,8 @@ class Engine:
         address = address or os.environ.get(ENGINE, "") or "duckdb"
         memory_limit = checked_limit(memory_limit or os.environ.get(MEMORY, "") or "4GB")
         self._held: list[Any] = []
+        self._views: list[tuple[str, Any]] = []
+        self._number = itertools.count()
         self._scratch: Path | None = None
         try:
             if address == "duckdb":
@@ -97,6 +100,8 @@ class Engine:
                     temp_directory=str(self._scratch),
                     preserve_insertion_order="false",
                 )
+                # Rows are read from their files more than once.
+                self.con.con.execute("SET parquet_metadata_cache = true")
             elif address == LOCAL_SPARK or address.startswith("spark://"):
                 self.con = _spark(address)
             else:
@@ -117,8 +122,23 @@ class Engine:
         self._held.append(held)
         return held
 
+    def view(self, table: ibis.Table) -> ibis.Table:
+        """A name for a table that is not held: what is built on it is short, and so soon planned.
+
+        What it rests on must last until `drop` or `close`.
+        """
+        name = f"sos_view_{next(self._number)}"
+        seen = self.con.create_view(name, table, overwrite=True)
+        self._views.append((name, seen))
+        return seen
+
     def drop(self, table: ibis.Table) -> None:
-        """Drop a materialised table."""
+        """Drop a materialised table, or the name of a view."""
+        for i, (name, seen) in enumerate(self._views):
+            if seen is table:
+                self.con.drop_view(name)
+                del self._views[i]
+                return
         for i, held in enumerate(self._held):
             if held is table:
                 held.release()
@@ -129,6 +149,9 @@ class Engine:
         """Drop what is held, disconnect, remove the scratch folder; more than once does nothing."""
         if self.con is None:
             return
+        for name, _ in reversed(self._views):
+            self.con.drop_view(name)
+        self._views.clear()
         for held in self._held:
             held.release()
         self._held.clear()

@@ -13,14 +13,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.errors import RecordsError
 from sos_analysis.records import cleaning, npd
 from sos_analysis.records.assemble import Returns, assemble
-from sos_analysis.records.binding import Match, bind, write_empty
+from sos_analysis.records.binding import Match, bind, with_keys, write_empty
 from sos_analysis.records.calendar import calendar_table
 from sos_analysis.records.engine import Engine
 from sos_analysis.records.files.archive import is_archive, unpack
@@ -210,25 +209,31 @@ class _Reader:
         scratch = Path(tempfile.mkdtemp(prefix="sos_staged_"))
         try:
             self._sources(scratch)
-            held = self._rows(scratch)
+            files = [read.source.path for read in self.reads]
+            with npd.probing(self.engine, files):
+                tables, problems = self._assembled(scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+        self._besides(tables, problems)
+        return tables, problems
+
+    def _assembled(self, scratch: Path) -> tuple[dict[str, Any], list[Problem]]:
+        held, faults, present = self._rows(scratch)
         if self.look is not None:
             self.look(Reading(held, self.reads, self.found.unread))
         problems = [*self.problems, *notes_of(self.reads, self.found, self.wanted)]
-        problems += _check_authorities(held, self.wanted, self.folder, self.found)
+        problems += _check_authorities(present, self.wanted, self.folder, self.found)
         problems += _short_breaks(held["care"])
-        files = [read.source.path for read in self.reads]
         tables, more = assemble(
             Returns(**held),
-            partial(npd.keep, self.engine, files),
+            self.engine.keep,
             self.engine.drop,
+            faults=faults,
             files=[read.source.shown for read in self.reads],
             unit={i: read.unit for i, read in enumerate(self.reads)},
         )
         for table in held.values():
             self.engine.drop(table)
-        self._besides(tables, problems)
         return tables, [*problems, *more]
 
     def _sources(self, scratch: Path) -> None:
@@ -315,7 +320,7 @@ class _Reader:
         import ibis
 
         for kind, file in staged.items():
-            family = SHAPES[kind][0]
+            family = SHAPES[kind].family
             table = npd.open_parquet(self.engine.con, file, located=False)
             if kind == "care" and year is not None:
                 table = table.mutate(return_year=ibis.literal(str(year)))
@@ -336,23 +341,33 @@ class _Reader:
                 )
             )
 
-    def _rows(self, scratch: Path) -> dict[str, Any]:
+    def _rows(
+        self, scratch: Path
+    ) -> tuple[dict[str, Any], dict[str, dict[str, int]], dict[str, set[str]]]:
+        """Rows by kind, cleaned; faults counted, where rows lack the marks; authorities there."""
         import ibis
 
-        files = [read.source.path for read in self.reads]
         held: dict[str, Any] = {}
-        for kind, (family, shape) in SHAPES.items():
+        present: dict[str, set[str]] = {}
+        faults: dict[str, dict[str, int]] = {}
+        for kind, shape in SHAPES.items():
             parts = self.parts[kind]
             if not parts:
                 nothing = scratch / f"no_{kind}.parquet"
-                write_empty(family, self.look is not None, nothing)
+                write_empty(shape.family, self.look is not None, nothing)
                 parts = [npd.open_parquet(self.engine.con, nothing, located=False)]
             stacked = ibis.union(*parts) if parts[1:] else parts[0]
-            # Held as read, then cleaned: else engines would read the files once a cleaned column.
-            read = npd.keep(self.engine, files, stacked)
-            held[kind] = self.engine.keep(shape(read))
-            self.engine.drop(read)
-        return held
+            if self.look is not None:
+                # Held as read: else engines would read the files once a cleaned column.
+                read = self.engine.keep(stacked)
+                rows, present[kind] = with_keys(read)
+                held[kind] = self.engine.keep(cleaning.with_codes(shape.rows(rows), **shape.codes))
+                self.engine.drop(read)
+                continue
+            rows, present[kind] = with_keys(self.engine.view(stacked))
+            rows, faults[kind] = cleaning.read_codes(shape.rows(rows), shape.codes)
+            held[kind] = self.engine.view(rows) if shape.wide else self.engine.keep(rows)
+        return held, faults, present
 
     def _besides(self, tables: dict[str, Any], problems: list[Problem]) -> None:
         import ibis
@@ -400,13 +415,9 @@ def _parquet_rows(file: Path) -> int:
 
 # --- whole extract --------------------------------------------------------------------------------
 def _check_authorities(
-    held: Mapping[str, ibis.Table], wanted: tuple[str, ...] | None, path: Path, found: Found
+    present: Mapping[str, set[str]], wanted: tuple[str, ...] | None, path: Path, found: Found
 ) -> list[Problem]:
     """Refuse an authority without referrals; note one without rows elsewhere."""
-    present: dict[str, set[str]] = {
-        name: set(table.select("la").distinct().to_pyarrow()["la"].to_pylist()) - {None}
-        for name, table in held.items()
-    }
     # Where there are returns of care alone, they are all there is to look for.
     main = "cin" if any(s.kind == "cin" for s in found.sources) else "care"
     files = "cin files" if main == "cin" else "files of episodes"

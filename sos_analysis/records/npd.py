@@ -11,12 +11,13 @@ suffix, and the prefix `cla_`. The year of a return is that of its file's name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sos_analysis.errors import RecordsError
+from sos_analysis.errors import RecordsError, SosError
 from sos_analysis.records.binding import Match, bind, is_text_date, match
 from sos_analysis.records.engine import Engine
 from sos_analysis.records.files.names import near
@@ -160,8 +161,17 @@ def open_parquet(con: Any, file: Path, located: bool) -> ibis.Table:
 
 def keep(engine: Engine, files: Sequence[Path], table: ibis.Table) -> ibis.Table:
     """Materialise; if that fails, find the file that cannot be read."""
-    try:
+    with probing(engine, files):
         return engine.keep(table)
+
+
+@contextmanager
+def probing(engine: Engine, files: Sequence[Path]) -> Iterator[None]:
+    """If the engine fails in what is done here, find the file that cannot be read."""
+    try:
+        yield
+    except (SosError, AttributeError, LookupError, NameError, TypeError):
+        raise  # not the engine's
     except Exception as error:
         for file in files:
             if file.suffix == ".parquet":

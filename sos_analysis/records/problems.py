@@ -71,7 +71,11 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def count_faults(
-    name: str, table: ibis.Table, files: Sequence[str] = (), unit: Mapping[int, str] | None = None
+    name: str,
+    table: ibis.Table,
+    files: Sequence[str] = (),
+    unit: Mapping[int, str] | None = None,
+    counted: Mapping[str, int] | None = None,
 ) -> list[Problem]:
     """Count what is marked in a table of rows.
 
@@ -79,10 +83,11 @@ def count_faults(
     ----------
     files : names of files by their number, where rows carry their place.
     unit : number of a file -> what its places count ('row' where it is not there).
+    counted : what was counted before, by name.
     """
     counts: dict[str, Any] = {c: table[c].sum() for c in table.columns if c in FAULTS}
     counts |= {key: table[key].isnull().sum() for key in KEY}
-    found = tally(table, counts)
+    found = tally(table, counts) | dict(counted or {})
     problems = []
     for fault, told in FAULTS.items():
         if not found.get(fault):
@@ -134,9 +139,6 @@ def referral_problems(
     referrals: ibis.Table, children: ibis.Table, cin: ibis.Table
 ) -> list[Problem]:
     undated = tally(cin, {"n": cin.referral_date.isnull().sum()})["n"]
-    flags = cin.filter(cin.nfa.notnull()).group_by(*KEY, "referral_date")
-    flags = flags.agg(low=cin.nfa.cast("int32").min(), high=cin.nfa.cast("int32").max())
-    disagree = tally(flags, {"n": (flags.low < flags.high).sum()})["n"]
     aged = referrals.left_join(children.select(*KEY, "dob"), KEY)
     age = age_at(aged.dob, aged.referral_date)
     found = tally(
@@ -145,6 +147,7 @@ def referral_problems(
             "early": aged.closed_before_referral.sum(),
             "age": ((age < YOUNGEST) | (age > OLDEST)).sum(),
             "unknown": aged.dob.isnull().sum(),
+            "differs": aged.nfa_differs.sum(),
         },
     )
     told = [
@@ -160,7 +163,7 @@ def referral_problems(
             "warning",
             "nfa_flag",
             "differs between copies of a referral",
-            disagree,
+            found["differs"],
             "no further action only if every copy that states the flag says so",
         ),
         (

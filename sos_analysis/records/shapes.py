@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.records import cleaning
@@ -21,17 +22,10 @@ if TYPE_CHECKING:
 
 
 def _cin_rows(rows: ibis.Table) -> ibis.Table:
-    rows = rows.mutate(
+    return rows.mutate(
         birth_month=_middle_of_month(rows),
         fault_year=(rows.acadyr != rows.return_year).fill_null(False),
     ).drop("acadyr", "birth_year")
-    return cleaning.with_codes(
-        rows,
-        need=cleaning.need,
-        closure_reason=cleaning.closure_reason,
-        sex=cleaning.sex,
-        ethnicity=cleaning.ethnicity,
-    )
 
 
 def _as_bound(rows: ibis.Table) -> ibis.Table:
@@ -44,21 +38,7 @@ def _disability_rows(rows: ibis.Table) -> ibis.Table:
 
 
 def _care_rows(rows: ibis.Table) -> ibis.Table:
-    rows = rows.mutate(birth_month=_middle_of_month(rows)).drop("birth_year")
-    return cleaning.with_codes(
-        rows,
-        rne=cleaning.known("RNE"),
-        legal_status=cleaning.known("LS"),
-        placement=cleaning.known("PLACE"),
-        need=cleaning.known("CIN"),
-        end_reason=cleaning.known("REC"),
-        sex=cleaning.sex,
-        ethnicity=cleaning.ethnicity,
-    )
-
-
-def _people_rows(rows: ibis.Table) -> ibis.Table:
-    return cleaning.with_codes(rows, sex=cleaning.sex, ethnicity=cleaning.ethnicity)
+    return rows.mutate(birth_month=_middle_of_month(rows)).drop("birth_year")
 
 
 def _middle_of_month(rows: ibis.Table) -> Any:
@@ -72,12 +52,47 @@ def _middle_of_month(rows: ibis.Table) -> Any:
     return ibis.cases((known, day))
 
 
-#: Kind of row -> its columns, and how rows are cleaned.
-SHAPES: Mapping[str, tuple[Family, Callable[[Any], Any]]] = {
-    "cin": (CIN, _cin_rows),
-    "assessments": (ASSESSMENTS, _as_bound),
-    "section47": (SECTION47, _as_bound),
-    "disabilities": (DISABILITIES, _disability_rows),
-    "care": (CARE, _care_rows),
-    "people": (PEOPLE, _people_rows),
+_PERSON: Mapping[str, Callable[[Any], Any]] = {
+    "sex": cleaning.sex,
+    "ethnicity": cleaning.ethnicity,
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Columns of a kind of row, how rows are brought to shape, and how their codes are read.
+
+    `wide` rows are many, and each of their columns is used about once: they are read anew from
+    their files rather than held.
+    """
+
+    family: Family
+    rows: Callable[[Any], Any] = _as_bound
+    codes: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    wide: bool = False
+
+
+SHAPES: Mapping[str, Shape] = {
+    "cin": Shape(
+        CIN,
+        _cin_rows,
+        {"need": cleaning.need, "closure_reason": cleaning.closure_reason, **_PERSON},
+        wide=True,
+    ),
+    "assessments": Shape(ASSESSMENTS, wide=True),
+    "section47": Shape(SECTION47, wide=True),
+    "disabilities": Shape(DISABILITIES, _disability_rows),
+    "care": Shape(
+        CARE,
+        _care_rows,
+        {
+            "rne": cleaning.known("RNE"),
+            "legal_status": cleaning.known("LS"),
+            "placement": cleaning.known("PLACE"),
+            "need": cleaning.known("CIN"),
+            "end_reason": cleaning.known("REC"),
+            **_PERSON,
+        },
+    ),
+    "people": Shape(PEOPLE, codes=_PERSON),
 }

@@ -1,0 +1,92 @@
+"""Covariates as one number: what is counted by several words is counted by one small key.
+
+Words are wide, and each of them is compared and copied wherever rows are grouped or held. A
+stratum is the place of a combination of words in a table of them all, in mixed base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    import ibis
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The words of a covariate: the first whose condition holds, else `otherwise`."""
+
+    cases: Sequence[tuple[Any, str]]
+    otherwise: str
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every word there can be."""
+        return tuple(dict.fromkeys([*(word for _, word in self.cases), self.otherwise]))
+
+    def word(self) -> Any:
+        """The word, as a column."""
+        import ibis
+
+        return ibis.cases(*self.cases, else_=self.otherwise)
+
+    def number(self) -> Any:
+        """The place of the word in `words`, as a column."""
+        import ibis
+
+        place = {word: i for i, word in enumerate(self.words)}
+        told = [(condition, place[word]) for condition, word in self.cases]
+        return ibis.cases(*told, else_=place[self.otherwise]).cast("int32")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Events whose covariates are one number.
+
+    Attributes
+    ----------
+    rows : `la`, `child_id`, `event_date`, `window_end`, `y` and `stratum`.
+    strata : the covariates of each stratum in words, by number (the index).
+    source : the events as given, where their words may be at fault; else none.
+    """
+
+    rows: ibis.Table
+    strata: pd.DataFrame
+    source: ibis.Table | None = None
+
+
+def numbered(choices: Mapping[str, Choice]) -> tuple[Any, pd.DataFrame]:
+    """The stratum as a column, and what each number stands for."""
+    import ibis
+
+    stratum: Any = ibis.literal(0, "int32")
+    for choice in choices.values():
+        stratum = stratum * len(choice.words) + choice.number()
+    sizes = [len(choice.words) for choice in choices.values()]
+    places = np.unravel_index(np.arange(int(np.prod(sizes, dtype=np.int64))), sizes or (1,))
+    words = {
+        name: np.array(choice.words, dtype=object)[place]
+        for (name, choice), place in zip(choices.items(), places, strict=False)
+    }
+    return stratum.cast("int32"), pd.DataFrame(words, index=range(len(places[0])))
+
+
+def from_words(events: ibis.Table, covariates: tuple[str, ...]) -> Coded:
+    """Number the combinations that are there. A row with an empty word has no stratum."""
+    import ibis
+    import pyarrow as pa
+
+    if not covariates:
+        strata = pd.DataFrame(index=[0])
+        return Coded(events.mutate(stratum=ibis.literal(0, "int32")), strata, events)
+    there = events.select(*covariates).distinct().to_pyarrow().to_pandas()
+    strata = there.dropna().sort_values(list(covariates), ignore_index=True)
+    numbers = strata.assign(stratum=np.arange(len(strata), dtype=np.int32))
+    table = ibis.memtable(pa.Table.from_pandas(numbers, preserve_index=False))
+    both = events.left_join(table, list(covariates))
+    return Coded(both.select(*events.columns, "stratum"), strata, events)
