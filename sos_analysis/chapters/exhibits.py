@@ -121,7 +121,8 @@ class Exhibits:
             population=self.population,
             title=f"Who was counted, by {DEFINED[self.lead.definition]}",
             caption="Before matching. Cases in the embedding period are left out. An authority "
-            "that serves several pilots counts once. Rates are raw: they are not the estimate.",
+            "that serves several pilots counts once. Where nearly every case is another child, the "
+            "number of children is not shown. Rates are raw: they are not the estimate.",
             source=self.source,
             origin=self.origin,
             rules=self.study.disclosure,

@@ -95,6 +95,16 @@ def attack(tables: Mapping[str, SafeTable]) -> tuple[Hidden, ...]:
     return tuple(judged)
 
 
+def told(hidden: Hidden, table: SafeTable) -> str:
+    """Where a hidden count stands and what it can be, in words; `table` is its own."""
+    labels = [c.key for c in table.columns if c.role in ("text", "category")]
+    row = ", ".join(table.text(hidden.row, k) for k in labels) or f"row {hidden.row + 1}"
+    headings = {c.key: c.label for c in table.columns}
+    what = " less ".join(headings.get(k, k) for k in hidden.column.split(" less "))
+    most = "any number" if hidden.high == float("inf") else f"{hidden.high:.0f}"
+    return f"{what} of {row} can be found to lie from {hidden.low:.0f} to {most}"
+
+
 def _counts(name: str, table: SafeTable) -> Iterator[tuple[Count, bool]]:
     """The counts of a table as readers see them, and whether each is hidden."""
     record = table.record
