@@ -178,6 +178,12 @@ def _parser() -> argparse.ArgumentParser:
 
     release = verb("release", "put disclosure-checked results into a folder, with a log")
     release.add_argument("--out", default="release", metavar="FOLDER", help="default: release")
+    release.add_argument(
+        "--earlier",
+        default="",
+        metavar="FOLDER",
+        help="a release that was cleared before: what both tell together goes to review",
+    )
 
     verify = verb("verify", "compare every number on the built pages with the results")
     verify.add_argument(
@@ -339,7 +345,8 @@ def _fetch_public(arguments: argparse.Namespace) -> int:
 def _release(arguments: argparse.Namespace) -> int:
     from sos_analysis.pipeline.release import release
 
-    for line in release(Path(arguments.out)):
+    earlier = Path(arguments.earlier) if arguments.earlier else None
+    for line in release(Path(arguments.out), earlier=earlier):
         if not arguments.quiet:
             print(line)
     return 0

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from sos_analysis import tables
+from sos_analysis.disclosure import SafeTable
 from sos_analysis.pipeline.scan import look_through, scan
 from sos_analysis.pipeline.scan_known import Known, known
 from sos_analysis.pipeline.scan_marks import numbers, record_level, traces
+from sos_analysis.pipeline.scan_pages import read
 from sos_analysis.results import load_bundle
 
 CHAPTER = "rq4_kinship_care"
@@ -196,6 +199,15 @@ PLANTS: dict[str, tuple[str, Plant]] = {
         "page",
         pattern(PAGE, r'(data-claim="rq4\.events"[^>]*>)[\d,]+', r"\g<1>7"),
     ),
+    "a claim of days": (
+        "page",
+        replace(
+            PAGE,
+            "</h1>",
+            '</h1><span class="claim claim-design" data-claim="design.window.kinship">7 days'
+            "</span>",
+        ),
+    ),
     "a claim that does not exist": (
         "page",
         replace(
@@ -275,6 +287,14 @@ PLANTS: dict[str, tuple[str, Plant]] = {
         "notebook",
         notebook(SOURCE, shown("text/plain", "   la  n\n0  P3  7")),
     ),
+    "a duration put out by a notebook": (
+        "notebook",
+        notebook(SOURCE, shown("text/html", "<p>It took them 7 days.</p>")),
+    ),
+    "a year put out by a notebook as text": (
+        "notebook",
+        notebook(SOURCE, shown("text/plain", "all since 2007")),
+    ),
     "a picture in a notebook": ("notebook", notebook(SOURCE, shown("image/png", "iVBORw0"))),
     "a chart in a notebook": (
         "notebook",
@@ -349,6 +369,8 @@ ODD = {
     "a tooltip": '<p data-tippy-content="7 children">x</p>',
     "a popover": '<p data-bs-content="7 children">x</p>',
     "a title moved by a script": '<p data-bs-original-title="7 children">x</p>',
+    "the name of a class": '<p class="n-7">x</p>',
+    "the name of a class, glued": '<p class="sos-wide g7q">x</p>',
     "an id": '<p id="n7-children">x</p>',
     "the query of an address": '<a href="x.html?n=7&amp;g=a">x</a>',
     "a file in an address": '<a href="data:text/csv,group,children%0Aa,7">x</a>',
@@ -394,6 +416,57 @@ def test_a_small_cell_is_caught(where: str, few_pages: Path, can: Known, tmp_pat
     found = look_through(site, can)
     assert found.channels[channel] >= 1
     assert found.problems, f"{where}: not caught"
+
+
+_CELL = re.compile(r"<t[dh][^>]*>.*?</t[dh]>", re.DOTALL)
+_SHOWN = re.compile(r"(?<=>)[^<>]*?(?<![\w.,#&])(\d[\d,]*(?:\.\d+)?)(?![\w.])(?=[^<>]*<)")
+
+
+def test_a_changed_cell_is_caught_in_every_table_and_chart(can: Known) -> None:
+    """Of all results, whatever their kind: the first number of each role that columns have."""
+    tried = 0
+    for result in can.bundle:
+        for name, item in {**result.tables, **result.figures}.items():
+            table = item if isinstance(item, SafeTable) else item.data
+            if len(table.rows) > 500:
+                continue  # a grid of the explore page stands on no page
+            quiet = not isinstance(item, SafeTable)
+            body = tables.body(table, f"{result.slug}-{name}{'-data' * quiet}", quiet=quiet)
+            done: set[str] = set()
+            for place, cell in enumerate(_CELL.finditer(body)):
+                role = table.columns[place % len(table.columns)].role
+                number = _SHOWN.search(cell[0])
+                if role in done or number is None:
+                    continue
+                done.add(role)
+                at, end = (cell.start() + n for n in number.span(1))
+                changed = f"{body[:at]}{'7' if number[1] != '7' else '8'}{body[end:]}"
+                left = read(can.strip(changed)).text
+                assert any(numbers(can.unsaid(left))), (result.name, name, cell[0])
+                tried += 1
+    assert tried > 200
+
+
+def test_a_changed_figure_is_caught_in_every_file_and_script_of_results(
+    can: Known, few_pages: Path, tmp_path: Path
+) -> None:
+    """Tables and results to take away, and what the explore page reads."""
+    site = tmp_path / "site"
+    shutil.copytree(few_pages, site)
+    files = {f"downloads/{name}": text for name, text in can.files.items()}
+    files |= {f"_static/{name}": text for name, text in can.scripts.items()}
+    assert any("explore" in name for name in files)
+    changed: list[str] = []
+    for name, text in files.items():
+        digit = max((i for i, c in enumerate(text) if c.isdigit()), default=-1)
+        if digit < 0:
+            continue  # words alone
+        changed.append(name)
+        write(name, f"{text[:digit]}{'7' if text[digit] != '7' else '8'}{text[digit + 1 :]}")(site)
+    found = look_through(site, can).problems
+    assert len(changed) > len(files) - 20
+    for name in changed:
+        assert any(p.startswith(f"{name}: differs from the result") for p in found), name
 
 
 def test_without_a_plant_nothing_is_caught(few_pages: Path, can: Known) -> None:

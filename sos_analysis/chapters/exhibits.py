@@ -31,7 +31,7 @@ DEFINED = {"original": "the original's definition", "strict": "the strict defini
 
 #: The whole, and what the largest two authorities hold of it.
 _DOMINANCE = ("events", "largest", "second")
-_TREND = ("series", "time", "value", "y_sum", "events", "las", "largest", "second")
+_TREND = ("series", "time", "value", "y_sum", "events", "las", "children", "largest", "second")
 
 
 class Exhibits:
@@ -71,6 +71,11 @@ class Exhibits:
             else f"England, {len(self.lead.sample.groups)} matched groups"
         )
 
+    @property
+    def population(self) -> str:
+        """Whose cases are counted before matching."""
+        return f"{self.outcome.name}, {self.lead.definition}"
+
     def shown(self, value: float) -> float:
         """Internal unit to display unit."""
         return value * self.outcome.scale
@@ -108,12 +113,16 @@ class Exhibits:
             here,
             columns=columns,
             count_columns=("children", "events"),
+            # Where nearly every case is another child, the few with two would be found.
+            parts_of={"children": "events"},
+            children_column="children",
             authorities_column="las",
             dominance=_DOMINANCE,
-            population=f"{self.outcome.name}, {self.lead.definition}",
+            population=self.population,
             title=f"Who was counted, by {DEFINED[self.lead.definition]}",
             caption="Before matching. Cases in the embedding period are left out. An authority "
-            "that serves several pilots counts once. Rates are raw: they are not the estimate.",
+            "that serves several pilots counts once. Where nearly every case is another child, the "
+            "number of children is not shown. Rates are raw: they are not the estimate.",
             source=self.source,
             origin=self.origin,
             rules=self.study.disclosure,
@@ -386,6 +395,7 @@ class Exhibits:
             ),
             columns={"las": Column("Authorities")},
             authorities_column="las",
+            children_column="children",
             **guards,
         )
 

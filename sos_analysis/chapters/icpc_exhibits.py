@@ -174,7 +174,7 @@ class ConferenceExhibits(_Chapter):
             {
                 "who": who[row["treated"]],
                 "when": when[row["post"]],
-                **{name: row[name] for name in ("las", "events", "complete")},
+                **{name: row[name] for name in ("las", "children", "all", "events", "complete")},
             }
             for row in self.missing.kept.sort_values(
                 ["treated", "post"], ascending=[False, True]
@@ -190,9 +190,12 @@ class ConferenceExhibits(_Chapter):
                 "complete": Column("Cases, complete returns"),
             },
             count_columns=("events", "complete"),
-            parts_of={"complete": "events"},
+            # What matching drops is a group as well: the table of counts shows all before it.
+            parts_of={"complete": "events", "events": "all"},
+            children_column="children",
             authorities_column="las",
-            population=f"{self.outcome.name}, {self.lead.definition}, matched",
+            within=self.population,
+            population="matched",
             title="Cases that rest on complete returns",
             caption="After matching. A case counts as complete if every yearly return that its "
             "window touches is.",

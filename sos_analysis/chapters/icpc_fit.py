@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sos_analysis.cells import PHASES
 from sos_analysis.chapters.fit import OutcomeFit, drawn, model_covariates, with_la_years
 from sos_analysis.comparison import MatchedSample, matched, series
 from sos_analysis.comparison.complete import (
@@ -39,7 +40,8 @@ class IncompleteFit:
     Attributes
     ----------
     judged : returns by authority and year with the status of each look.
-    kept : events behind the estimate by `treated` and `post`: `events`, `complete`, `las`.
+    kept : events behind the estimate by `treated` and `post`: `events`, `complete`, `las`; `all`
+        before matching, and the distinct `children` left, on the safe side.
     complete : the preferred estimate on complete returns alone; None where no group is left.
     lost : matched groups that have no complete role left.
     weighted : the same, weighted by the inverse of the chance of being complete.
@@ -93,7 +95,7 @@ def incomplete(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> In
     complete, weighted, lost = _complete(study, found, judged, covariates, chosen, notes)
     return IncompleteFit(
         judged=judged,
-        kept=_kept(marked.frame),
+        kept=_kept(marked, found.cells.margins),
         complete=complete,
         lost=lost,
         weighted=weighted,
@@ -102,14 +104,27 @@ def incomplete(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> In
     )
 
 
-def _kept(frame: pd.DataFrame) -> pd.DataFrame:
+def _kept(sample: MatchedSample, before: pd.DataFrame) -> pd.DataFrame:
     """Distinct events of the sample by role and phase, and those behind complete returns."""
+    frame = sample.frame
     events = frame["n"] / frame["copies"]
     known = frame[ORIGIN].astype(str) == ""
     rows = frame.assign(events=events, complete=events * known)
     by = rows.groupby(["treated", "post"], observed=True)
     table = by[["events", "complete"]].sum().round().astype(np.int64)
-    return table.assign(las=by["la"].nunique()).reset_index()
+    rows = table.assign(las=by["la"].nunique()).reset_index()
+    places = [
+        (("comparator", "treated")[t], PHASES[p])
+        for t, p in zip(rows["treated"], rows["post"], strict=True)
+    ]
+    counted = {
+        name: margins[margins["margin"] == "phase"].set_index(["role", "phase"])[column]
+        for name, margins, column in (
+            ("all", before, "events"),
+            ("children", sample.margins, "children"),
+        )
+    }
+    return rows.assign(**{k: found.loc[places].to_numpy(np.int64) for k, found in counted.items()})
 
 
 def _complete(

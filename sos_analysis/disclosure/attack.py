@@ -45,6 +45,10 @@ class Bounds:
         """Whether the bounds are as wide as from 1 to threshold - 1."""
         return self.high - self.low >= threshold - 2 - _CLOSE
 
+    def above(self, threshold: int) -> bool:
+        """Whether no small number is possible."""
+        return self.low >= threshold - _CLOSE
+
 
 _CLOSE = 1e-6
 
@@ -170,13 +174,27 @@ def _solve(
     return found
 
 
+def shielded(bounds: Bounds, threshold: int, *, rest: bool = False) -> bool:
+    """Whether bounds protect, for a judge who does not know the count.
+
+    All from 1 to threshold - 1 is possible; or the count is known to be above, and stays as
+    uncertain. A rest, which nobody publishes, is as safe as any count once it is above.
+    """
+    if bounds.spans(threshold):
+        return True
+    return bounds.above(threshold) and (rest or bounds.wide(threshold))
+
+
 def open_cells(
-    found: Mapping[Key, Bounds], small: Iterable[Key], threshold: int
+    found: Mapping[Key, Bounds],
+    small: Iterable[Key],
+    threshold: int,
+    rests: Iterable[Key] = (),
 ) -> tuple[Key, ...]:
     """Hidden counts that are not protected: those hidden for their size first."""
-    sizes = set(small)
-    bad = [k for k, b in found.items() if k in sizes and not b.spans(threshold)]
-    return (*bad, *(k for k, b in found.items() if k not in sizes and not b.wide(threshold)))
+    sizes, others = set(small), set(rests)
+    bad = [k for k, b in found.items() if not shielded(b, threshold, rest=k in others)]
+    return (*(k for k in bad if k in sizes), *(k for k in bad if k not in sizes))
 
 
 def protect(
@@ -187,6 +205,8 @@ def protect(
     base: int,
     threshold: int,
     shown: Mapping[Key, int],
+    rests: Mapping[Key, tuple[Key, Key]] | None = None,
+    fixed: Iterable[Key] = (),
 ) -> tuple[Key, ...]:
     """Further counts to hide, so that every hidden one is protected.
 
@@ -202,6 +222,10 @@ def protect(
         Rules of the guard.
     shown : mapping of cell to rounded count
         What readers see of the cells that are not hidden.
+    rests : mapping of cell to (whole, part)
+        What is left of a whole without its part. Nobody publishes it, but who knows both knows it.
+    fixed : cells
+        What can be read elsewhere, so that hiding it here would protect nothing.
 
     Returns
     -------
@@ -211,20 +235,34 @@ def protect(
     small = {k for k in gone if exact.get(k, 0) < threshold}
     added: list[Key] = []
     touched = [e for e in equations if len(e.terms) > 1]
+    left, stay = dict(rests or {}), list(fixed)
+    touched += [rest_of(*pair, key) for key, pair in left.items()]
     while gone and touched:
+        unseen = set(gone)
         known: dict[Key, tuple[float, float]] = {
             key: knowledge(value, base, threshold)
             for key, value in shown.items()
-            if key not in set(gone)
+            if key not in unseen
         }
-        found = bounds(known, gone, touched)
-        bad = open_cells(found, small, threshold)
-        chosen = next(filter(None, (_candidate(k, gone, exact, touched) for k in bad)), None)
+        open_rests = [key for key, pair in left.items() if unseen & {*pair}]
+        # Of a whole and a part that are both shown a reader knows the rule: they differ enough.
+        known |= dict.fromkeys(left.keys() - {*open_rests}, (float(threshold), float("inf")))
+        found = bounds(known, [*gone, *open_rests], touched)
+        bad = open_cells(found, small, threshold, left)
+        barred = [*gone, *left, *stay]
+        # A rest is found through its whole and its part, so what stands beside these may go.
+        tried = [k for key in bad for k in (key, *reversed(left.get(key, ())))]
+        chosen = next(filter(None, (_candidate(k, barred, exact, touched) for k in tried)), None)
         if chosen is None:
             break  # nothing more can be hidden: the rest follows from counts being whole
         gone.append(chosen)
         added.append(chosen)
     return tuple(added)
+
+
+def rest_of(whole: Key, part: Key, rest: Key) -> Equation:
+    """The whole is its part and the rest."""
+    return Equation({whole: 1.0, part: -1.0, rest: -1.0})
 
 
 def _candidate(

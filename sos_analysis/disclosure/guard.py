@@ -34,6 +34,7 @@ from sos_analysis.disclosure.suppression import (
     Sheet,
     carry,
     guard_authorities,
+    guard_children,
     guard_dominance,
     guard_estimates,
     primary,
@@ -81,13 +82,20 @@ def safe_table(frame: Any, **given: Any) -> SafeTable:
 
     parts_of : mapping of count to count
         A count of those with some property, and the count of all they belong to: where nearly all
-        have it, the count is hidden.
+        have it, the count is hidden. Distinct children are a part of cases in this sense: where
+        they are nearly as many, the few cases of the same child again would be found.
+    children_column : str
+        Column with the distinct children behind each row: below the threshold the row is hidden,
+        however many cases they have.
     dominance : (whole, largest, second)
         Columns with the whole and what the largest two authorities hold of it.
     population : str
         Whose children the counts are of ('rereferral, original definition'); needed where counts
         from records are shown. Tables of one population are attacked together, here if made by
         `safe_tables`, and at release.
+    within : str
+        Population that this one is a part of (those left after matching). Each count shown must
+        then say in `parts_of` which count it is a part of, the last one by the count of the whole.
 
     Raises
     ------
@@ -161,7 +169,9 @@ def _prepare(
     total_row: str = "",
     parts_of: Mapping[str, str] | None = None,
     dominance: tuple[str, str, str] | None = None,
+    children_column: str | None = None,
     population: str = "",
+    within: str = "",
 ) -> _Pending:
     check_origin(origin, rules)
     for name, text in (("title", title), ("source", source)):
@@ -189,12 +199,21 @@ def _prepare(
             "say whose children or cases the counts are, population='rereferral, original': "
             "tables of one population are attacked together"
         )
+    if within:
+        loose = [c.key for c in specs if c.role == "count" and c.key not in (parts_of or {})]
+        if loose or not population:
+            raise DisclosureError(
+                f"a population within {within!r} needs a name, and each of its counts the count "
+                f"it is a part of: parts_of={{{(loose or ['…'])[0]!r}: 'count of the whole'}}"
+            )
+        population = f"{within}, {population}"
     counted = {*count_columns, *itertools.chain.from_iterable(sums.values())}
     counted |= {k for r in rate_map.values() for k in (r.numerator, r.denominator)}
     counted |= set(itertools.chain.from_iterable(guards.values()))
     counted |= {k for pair in (parts_of or {}).items() for k in pair}
     counted -= set(sums)
-    need(rows, [*counted, authorities_column, residual_dof_column, *(dominance or ())])
+    guards_of_rows = (authorities_column, residual_dof_column, children_column)
+    need(rows, [*counted, *guards_of_rows, *(dominance or ())])
     for key, rate in rate_map.items():
         if rate.numerator == rate.denominator:
             raise DisclosureError(f"rate {key!r}: numerator and denominator are one column")
@@ -217,6 +236,7 @@ def _prepare(
         dict(parts_of or {}),
         dominance,
         population,
+        tuple(sorted({*(parts_of or {}).values()} - {c.key for c in specs})) if within else (),
     )
     said: list[object] = [title, caption, total_row, *(c.label for c in specs)]
     said += [row.get(key) for row in rows for key in sheet.labels]
@@ -224,6 +244,7 @@ def _prepare(
     check_untyped(said, origin, rules)
     primary(sheet)
     guard_authorities(sheet, authorities_column, authorities)
+    guard_children(sheet, children_column)
     guard_dominance(sheet)
     guard_estimates(sheet, residual_dof_column, residual_dof)
     return _Pending(
@@ -259,6 +280,7 @@ def _finish(made: _Pending, first: int) -> SafeTable:
         threshold=rules.threshold,
         base=rules.rounding_base,
         population=sheet.population,
+        parts=tuple(sorted((p, w) for p, w in sheet.parts.items() if {p, w} <= shown)),
     )
     return SafeTable(
         made.title,

@@ -37,6 +37,23 @@ class Count:
     known: Range
 
 
+def is_part(population: str, of: str) -> bool:
+    """Whether one population is part of another, by name: 'all, matched' is part of 'all'."""
+    return population.startswith(f"{of}, ")
+
+
+def by_nesting(counts: Sequence[Count]) -> Iterator[tuple[Count, Count]]:
+    """A count and the same count of a part of its population, in pairs."""
+    places: dict[tuple[str, tuple[tuple[str, str], ...]], list[Count]] = defaultdict(list)
+    for count in counts:
+        if count.population:
+            places[(count.measure, tuple(sorted(count.place.items())))].append(count)
+    for here in places.values():
+        for whole, part in itertools.permutations(here, 2):
+            if is_part(part.population, whole.population):
+                yield whole, part
+
+
 def is_margin(label: object) -> bool:
     """Whether a label says that its row sums others up."""
     return bool(_MARGIN.match(str(label)))

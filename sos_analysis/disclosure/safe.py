@@ -73,7 +73,8 @@ class DisclosureRecord:
 
     `status` is 'pass', or 'already published' when no record of a child is behind the numbers.
     `threshold` and `base` are those of the rules used; `population` is whose children the counts
-    are of, where tables share them.
+    are of, where tables share them; `parts` are the columns (part, whole) of which one is part of
+    the other.
     """
 
     rule: str
@@ -85,6 +86,7 @@ class DisclosureRecord:
     threshold: int = 0
     base: int = 1
     population: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
 
 
 Cell = float | int | str
@@ -373,14 +375,16 @@ def _quote(text: str) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, (Column, DisclosureRecord)):
-        return {k: _plain(v) for k, v in asdict(value).items()}
+        # Tables without parts keep the form, and the seal, they had before there were any.
+        return {k: _plain(v) for k, v in asdict(value).items() if k != "parts" or v}
     if isinstance(value, (tuple, list)):
         return [_plain(v) for v in value]
     return value
 
 
 def _record(content: Mapping[str, Any]) -> DisclosureRecord:
-    return DisclosureRecord(**{**content, "actions": tuple(content["actions"])})
+    parts = tuple((part, whole) for part, whole in content.get("parts", ()))
+    return DisclosureRecord(**{**content, "actions": tuple(content["actions"]), "parts": parts})
 
 
 def _unsealed(content: Mapping[str, Any], what: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ turns a sheet into a safe table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from sos_analysis.disclosure.relations import (
     by_columns,
     by_labels,
     by_names,
+    by_nesting,
     by_rows,
     place_of,
 )
@@ -117,7 +119,8 @@ class Sheet:
     """Working copy of a table inside the guard.
 
     `parts` names, for a count of those with some property, the count of all they belong to;
-    `dominance` the columns with the whole and the contributions of the largest two authorities.
+    `dominance` the columns with the whole and the contributions of the largest two authorities;
+    `fixed` the counts that another table shows, so that hiding them here protects nothing.
     """
 
     rows: list[dict[str, Any]]
@@ -130,6 +133,7 @@ class Sheet:
     parts: dict[str, str] = field(default_factory=dict)
     dominance: tuple[str, str, str] | None = None
     population: str = ""
+    fixed: tuple[str, ...] = ()
     hidden: dict[tuple[int, str], str] = field(default_factory=dict)
 
     def hide(self, row: int, key: str, why: str) -> None:
@@ -200,6 +204,17 @@ def guard_authorities(sheet: Sheet, column: str | None, constant: int | None) ->
                 sheet.hide(i, key, "too few authorities")
 
 
+def guard_children(sheet: Sheet, column: str | None) -> None:
+    """Hide rows with too few distinct children, however many cases they have between them."""
+    if column is None or sheet.rules.threshold <= 0:
+        return
+    for i in range(len(sheet.rows)):
+        number = sheet.number(i, column)
+        if number is None or number < sheet.rules.threshold:
+            for key in (*sheet.counts, *sheet.rates, *sheet.statistics, *sheet.estimates):
+                sheet.hide(i, key, "too few children")
+
+
 def guard_dominance(sheet: Sheet) -> None:
     """Hide rows in which one or two authorities make up nearly everything.
 
@@ -247,15 +262,18 @@ def secondary(sheets: Sequence[Sheet]) -> None:
     """Hide what would give a hidden count away, in each table and across tables of a population.
 
     A total over a hidden part is hidden. Then the attack is run (`attack.protect`), and counts
-    are hidden until every hidden one can be anything from 1 to threshold - 1.
+    are hidden until every hidden one can be anything from 1 to threshold - 1, and so can what is
+    left of a group without its part.
     """
     rules = sheets[0].rules
-    if rules.threshold <= 0 or not any(
-        key in sheet.counts for sheet in sheets for _, key in sheet.hidden
-    ):
+    if rules.threshold <= 0:
+        return
+    tables = [sheet.exact(t) for t, sheet in enumerate(sheets)]
+    shared = [c for table in tables for column in table.values() for c in column if c.population]
+    rests = {(*part, whole): (whole, part) for whole, part in _rests(sheets, shared)}
+    if not any(key in sheet.counts for sheet in sheets for _, key in sheet.hidden):
         return
     slack = float(max(rules.threshold, 1))
-    tables = [sheet.exact(t) for t, sheet in enumerate(sheets)]
     named: list[Equation] = []
     inside: list[Equation] = []
     across: list[Equation] = []
@@ -266,20 +284,46 @@ def secondary(sheets: Sequence[Sheet]) -> None:
             own = [_named(count, f"table {t}") for count in column]
             inside += by_labels(own, slack)
         inside += by_columns(table, slack)
-    shared = [c for table in tables for column in table.values() for c in column if c.population]
     across += by_labels(shared, slack)
     _hide_totals(sheets, named, inside)
     every = [*inside, *across]
     exact = {c.key: int(c.known[0]) for t in tables for col in t.values() for c in col}
     gone = [(t, i, k) for t, s in enumerate(sheets) for i, k in s.hidden if k in s.counts]
     shown = {key: round_count(n, rules) for key, n in exact.items() if key not in set(gone)}
+    exact |= {key: exact[whole] - exact[part] for key, (whole, part) in rests.items()}
     added = protect(
-        exact, gone, every, base=rules.rounding_base, threshold=rules.threshold, shown=shown
+        exact,
+        gone,
+        every,
+        base=rules.rounding_base,
+        threshold=rules.threshold,
+        shown=shown,
+        rests=rests,
+        fixed=[
+            (t, i, k) for t, s in enumerate(sheets) for k in s.fixed for i in range(len(s.rows))
+        ],
     )
     for t, i, key in added:
         sheets[t].hide(i, key, "would reveal a hidden count by subtraction")
     if added:
         _hide_totals(sheets, named, inside)
+
+
+def _rests(sheets: Sequence[Sheet], shared: Sequence[Count]) -> Iterator[tuple[Key, Key]]:
+    """Every whole and its part: within a row, and across populations that are part of another."""
+    for t, sheet in enumerate(sheets):
+        pairs = [(group, part) for part, group in sheet.parts.items()]
+        pairs += [(r.denominator, r.numerator) for r in sheet.rates.values()]
+        for i, (whole, part) in itertools.product(range(len(sheet.rows)), dict.fromkeys(pairs)):
+            if sheet.number(i, whole) is not None and sheet.number(i, part) is not None:
+                yield (t, i, whole), (t, i, part)
+    for one, other in by_nesting(shared):
+        if one.known[0] < other.known[0]:
+            raise DisclosureError(
+                f"{other.measure!r} of {other.population!r} is {other.known[0]:.0f} and exceeds "
+                f"that of {one.population!r}, whose part it is by name"
+            )
+        yield one.key, other.key
 
 
 def _named(count: Count, population: str) -> Count:

@@ -116,6 +116,8 @@ def _outcome(la: str, y: Yearly, rules: Any, origin: str) -> str:
         options=FigureOptions(measure=y.label, unit=unit, time="Year ending 31 March"),
         columns=columns,
         count_columns=counts,
+        parts_of={"children": "events"},
+        children_column="children",
         authorities=1,
         population=f"{y.label}, authority {la}",
         **guard,

@@ -18,9 +18,10 @@ from pathlib import Path
 from sos_analysis import __version__
 from sos_analysis.errors import SosError
 from sos_analysis.pipeline import release_log
-from sos_analysis.pipeline.release_judge import Output, judge
+from sos_analysis.pipeline.editions import differences
+from sos_analysis.pipeline.release_judge import Output, judge, tables_of
 from sos_analysis.pipeline.work import replace_folder
-from sos_analysis.results import ChapterResult, load_bundle
+from sos_analysis.results import Bundle, ChapterResult, load_bundle
 from sos_analysis.results.history import record
 from sos_analysis.workspace import RESULTS
 
@@ -31,7 +32,7 @@ SCHEMA = "sos-release"
 VERSION = 2
 
 
-def release(out: Path, results: Path = RESULTS) -> Iterator[str]:
+def release(out: Path, results: Path = RESULTS, *, earlier: Path | None = None) -> Iterator[str]:
     """Write the release and yield a line a chapter.
 
     Parameters
@@ -40,6 +41,9 @@ def release(out: Path, results: Path = RESULTS) -> Iterator[str]:
         Folder; an earlier release there is replaced as a whole, anything else is refused.
     results
         Folder of the results to release.
+    earlier
+        A release about the same children that left the setting: what both tell together is in
+        the log, for review. Without it, a line says what `out` held before.
 
     Raises
     ------
@@ -51,7 +55,8 @@ def release(out: Path, results: Path = RESULTS) -> Iterator[str]:
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / LOG).is_file())):
         raise SosError(f"{out} is not a release; give a new folder with --out")
     bundle = load_bundle(results)
-    outputs = judge(bundle)
+    before = _bundle(earlier) if earlier is not None else None
+    outputs = judge(bundle, before)
     refused = out.with_name(f"{out.name}-refused")
     bad = [o for o in outputs if o.status == "fail"]
     if bad:
@@ -69,6 +74,8 @@ def release(out: Path, results: Path = RESULTS) -> Iterator[str]:
         yield f"{result.name}: {result.origin}, {len(own)} files"
     said = json.dumps(record(bundle, __version__), indent=1, ensure_ascii=False)
     files[CLAIMS] = f"{said}\n"
+    if earlier is None and (out / LOG).is_file():
+        yield _replaced(out, bundle)
     _write(files, outputs, out)
     if (refused / LOG).is_file():
         shutil.rmtree(refused)
@@ -109,6 +116,28 @@ def _write(
         replace_folder(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _bundle(folder: Path) -> Bundle:
+    """Results of an earlier release, each with its seal; its rules may have been others."""
+    if not (folder / LOG).is_file():
+        raise SosError(f"no release at {folder}: it has no {LOG}; name the folder that was cleared")
+    return load_bundle(folder / "results")
+
+
+def _replaced(out: Path, bundle: Bundle) -> str:
+    """What the release that is about to be replaced and the new one tell together."""
+    told = f"an earlier release exists at {out} and is replaced"
+    try:
+        found = differences(tables_of(_bundle(out)), tables_of(bundle))
+    except SosError:
+        return f"{told}; it could not be read, so it was not compared"
+    if not found:
+        return f"{told}; compared: no count differs by a little"
+    return (
+        f"{told}; compared: {len(found)} tables, {min(found)} first, show small differences. If "
+        "it left the setting, keep it in another folder and name that with --earlier"
+    )
 
 
 def _digest(text: str) -> str:

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sos_analysis.disclosure import COUNT_UNITS, RECORD_ORIGINS, SafeFigure, SafeTable
-from sos_analysis.disclosure.audit import Hidden, attack
+from sos_analysis.disclosure.audit import attack, told
 from sos_analysis.disclosure.columns import typed_counts
 from sos_analysis.disclosure.safe import faults
 from sos_analysis.errors import DisclosureError, SosError
+from sos_analysis.pipeline.editions import differences
 from sos_analysis.pipeline.scan_marks import (
     known_dates,
     machine_names,
@@ -52,35 +53,45 @@ class Output:
     command: str = ""
 
 
-def judge(bundle: Bundle) -> tuple[Output, ...]:
-    """Every output of all results, judged; the attack runs over all tables together."""
+def judge(bundle: Bundle, earlier: Bundle | None = None) -> tuple[Output, ...]:
+    """Every output of all results, judged; the attack runs over all tables together.
+
+    Parameters
+    ----------
+    earlier
+        Results of a release about the same children: what both tell together is for a person.
+    """
+    tables = tables_of(bundle)
+    compared = differences(tables_of(earlier), tables) if earlier is not None else {}
+    reasons: dict[str, list[str]] = {}
+    try:
+        for hidden in attack(tables):
+            if not hidden.protected:
+                words = f"not shown, but {told(hidden, tables[hidden.table])}"
+                reasons.setdefault(hidden.table, []).append(words)
+    except DisclosureError as error:
+        raise SosError(f"the attack on the tables could not be run: {error}") from error
+    found: list[Output] = []
+    for result in bundle:
+        found += _outputs(result, reasons, compared)
+    return tuple(found)
+
+
+def tables_of(bundle: Bundle) -> dict[str, SafeTable]:
+    """Tables of all results, those of charts among them, by result and name."""
     tables: dict[str, SafeTable] = {}
     for result in bundle:
         items: Mapping[str, SafeTable | SafeFigure] = {**result.tables, **result.figures}
         for name, item in items.items():
             tables[f"{result.name}/{name}"] = item if isinstance(item, SafeTable) else item.data
-    reasons: dict[str, list[str]] = {}
-    try:
-        for hidden in attack(tables):
-            if not hidden.protected:
-                reasons.setdefault(hidden.table, []).append(_found(hidden))
-    except DisclosureError as error:
-        raise SosError(f"the attack on the tables could not be run: {error}") from error
-    found: list[Output] = []
-    for result in bundle:
-        found += _outputs(result, reasons)
-    return tuple(found)
+    return tables
 
 
-def _found(hidden: Hidden) -> str:
-    most = "any number" if hidden.high == float("inf") else f"{hidden.high:.0f}"
-    return (
-        f"row {hidden.row + 1}, column {hidden.column!r}: the hidden count can be found to lie "
-        f"from {hidden.low:.0f} to {most}"
-    )
-
-
-def _outputs(result: ChapterResult, attacked: Mapping[str, list[str]]) -> Iterator[Output]:
+def _outputs(
+    result: ChapterResult,
+    attacked: Mapping[str, list[str]],
+    compared: Mapping[str, list[str]],
+) -> Iterator[Output]:
     command = _command(result)
     items: Mapping[str, SafeTable | SafeFigure] = {**result.tables, **result.figures}
     files = dict(zip(items, result.csv_files(), strict=True))
@@ -96,7 +107,7 @@ def _outputs(result: ChapterResult, attacked: Mapping[str, list[str]]) -> Iterat
         bad += typed_counts(
             " | ".join(words), table.origin, table.record.threshold, table.record.base
         )
-        look = _labels(table)
+        look = [*_labels(table), *compared.get(f"{result.name}/{name}", [])]
         record = table.record
         status = "fail" if bad else "review" if look else record.status
         yield Output(

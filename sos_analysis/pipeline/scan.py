@@ -28,6 +28,7 @@ from sos_analysis.pipeline.scan_known import (
     file_digest,
     known,
     template_cells,
+    theme_classes,
     theme_files,
     theme_lines,
 )
@@ -191,6 +192,7 @@ class _Scanner:
         raw = self.text(path)
         self._index_words(path, raw)
         left = pages.read(self.can.strip(raw))
+        self.tell(path, "text", self.can.wrong_claims(raw))
         self.number(path, "text", self.can.unsaid(left.text))
         self.marks(path, "text", left.text)
         for name, value in left.spoken:
@@ -201,7 +203,7 @@ class _Scanner:
             self.marks(path, "comment", comment)
         for name, value in left.quiet:
             self.tell(path, f"attribute {name}", counts_said(value))
-        for name, kind, value in pages.hidden(left):
+        for name, kind, value in pages.hidden(left, theme_classes()):
             if kind == "number":
                 self.number(path, f"attribute {name}", value)
             else:
@@ -335,6 +337,9 @@ class _Scanner:
         for where, kind, text in found:
             if kind == "number":
                 self.number(path, where, text)
+            elif kind == "bare":
+                quoted = (repr(found) for found in numbers(text, contexts=False))
+                self.tell(path, where, quoted, "a number from no result: ")
             elif kind == "mark":
                 self.marks(path, where, text)
             else:

@@ -6,6 +6,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -63,7 +64,19 @@ class Known:
             if fragment in page:
                 page = page.replace(fragment, " ")
         page = _ROW.sub(lambda m: " " if self.rows.get(m[1]) == m[0] else m[0], page)
-        return _CLAIM.sub(self._claim, page)
+        return _CLAIM.sub(" ", page)
+
+    def wrong_claims(self, page: str) -> Iterator[str]:
+        """Claims that show what the results do not, whatever words stand around the number."""
+        for match in _CLAIM.finditer(page):
+            claim_id, form = match[1], match[2] or "text"
+            text = html.unescape(re.sub(r"<[^>]*>", "", match[3]))
+            try:
+                same = self.bundle.claim(claim_id).render(form) == text
+            except ClaimError:
+                same = False
+            if not same:
+                yield f"claim {claim_id!r} shows {text!r}, which is not in the results"
 
     def stands_for(self, kind: str, body: str) -> bool:
         """Whether a block of data in a page says only which results the page was made with."""
@@ -77,16 +90,6 @@ class Known:
         return all(seals.get(k) == v for k, v in held["results"].items()) and all(
             name in self.bundle.claims for name in held["claims"]
         )
-
-    def _claim(self, match: re.Match[str]) -> str:
-        claim_id, form, inner = match[1], match[2] or "text", match[3]
-        text = html.unescape(re.sub(r"<[^>]*>", "", inner))
-        try:
-            same = self.bundle.claim(claim_id).render(form) == text
-        except ClaimError:
-            same = False
-        # Kept with words that are never allowed around a number, so that it is reported.
-        return " " if same else f" claim {escape(claim_id)} shows {match[3]} "
 
 
 def known(bundle: Bundle) -> Known:
@@ -212,6 +215,25 @@ def theme_files() -> frozenset[str]:
         found.add(file_digest(Path(place, "package_data", "plotly.min.js")))
     found.add(hashlib.sha256(charts.css().encode()).hexdigest())
     return frozenset(found)
+
+
+@cache
+def theme_classes() -> frozenset[str]:
+    """Names of classes with a figure in them that the theme's style sheets and builder use."""
+    import importlib.util
+
+    from pygments.token import STANDARD_TYPES
+
+    found = {"tex2jax_ignore", *STANDARD_TYPES.values()}
+    found |= {f"{name}{n}" for name in ("toctree-l", "toc-h") for n in range(1, 7)}
+    for package in _STATIC_PACKAGES:
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            for path in Path(place).rglob("*.css"):
+                names = re.findall(r"\.([A-Za-z_][\w-]*\d[\w-]*)", path.read_text("utf-8"))
+                found |= set(names)
+    # The builder names the smallest screen, for which the style sheet has no rule.
+    return frozenset(found | {name.replace("-sm-", "-xs-") for name in found})
 
 
 @cache

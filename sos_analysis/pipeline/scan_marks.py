@@ -89,11 +89,14 @@ _COMMON_NAMES = {
 }
 
 
-def numbers(text: str) -> Iterator[str]:
-    """Numbers of a text that stand in none of the allowed contexts, each with words around it."""
+def numbers(text: str, *, contexts: bool = True) -> Iterator[str]:
+    """Numbers of a text that stand in none of the allowed contexts, each with words around it.
+
+    Without `contexts` every number is one: where nobody writes, no year or duration is typed.
+    """
     plain = _SPACE.sub(" ", text)
     rest = plain
-    for pattern in _ALLOWED:
+    for pattern in _ALLOWED if contexts else ():
         rest = pattern.sub(lambda m: " " * len(m[0]), rest)
     for match in _NUMBER.finditer(rest):
         yield plain[max(0, match.start() - 30) : match.end() + 30].strip()

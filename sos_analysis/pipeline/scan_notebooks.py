@@ -13,8 +13,8 @@ from sos_analysis.pipeline.scan_known import Known
 
 _METADATA = {"kernelspec", "language_info", "mystnb", "sos"}
 
-#: (where, what to do with the text, the text). What to do: 'number' and 'mark' look at it,
-#: 'fault' reports it as it is.
+#: (where, what to do with the text, the text). What to do: 'number' and 'mark' look at it, 'bare'
+#: allows no number at all, 'fault' reports it as it is.
 Finding = tuple[str, str, str]
 
 
@@ -70,12 +70,14 @@ def _output(where: str, output: dict[str, Any], can: Known) -> Iterator[Finding]
             left = pages.read(can.strip(text))
             said = [left.text, *left.comments, *(v for _, v in left.spoken), *left.code]
             said += [body for _, body in left.scripts]
-            yield where, "number", " | ".join(said)
+            yield where, "bare", " | ".join(said)
             yield where, "mark", " ".join(said)
+            for wrong in can.wrong_claims(text):
+                yield where, "fault", wrong
         elif mime != "text/plain":
             yield where, "fault", f"{mime}, which the guard does not make"
         elif text not in can.plain:
-            yield where, "number", text
+            yield where, "bare", text
             yield where, "mark", text
     if output.get("metadata"):
         yield from json_text(f"{where}, metadata", output["metadata"])

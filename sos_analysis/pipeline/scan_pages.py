@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -115,10 +115,11 @@ def read(html: str) -> Page:
     return page
 
 
-def hidden(page: Page) -> Iterator[tuple[str, str, str]]:
+def hidden(page: Page, classes: Collection[str] = ()) -> Iterator[tuple[str, str, str]]:
     """What quiet attributes carry: (where, 'fault' or 'number', text).
 
-    A file within an address, numbers in the query of an address, values of a style's own.
+    A file within an address, numbers in the query of an address, values of a style's own, and
+    numbers in names of classes other than `classes`.
     """
     for where, value in page.quiet:
         embedded = _EMBEDDED.search(value)
@@ -128,6 +129,10 @@ def hidden(page: Page) -> Iterator[tuple[str, str, str]]:
             query = re.match(r"(?![a-z]+:)[^#?]*\?([^#]*)", value)
             if query:
                 yield where, "number", re.sub(r"[=&;+]", " | ", query[1])
+        elif where.endswith(" class"):
+            for name in value.split():
+                if name not in classes and re.search(r"\d", name):
+                    yield where, "fault", f"a number in the name of a class: {name!r}"
         elif where.endswith(" style"):
             for own in re.findall(r"--[\w-]+\s*:([^;]*)", value):
                 yield where, "number", own

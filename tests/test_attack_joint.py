@@ -1,0 +1,388 @@
+"""Everything published about the same children, attacked at once by an attacker written here.
+
+The attacker knows the rules, that a count is a whole number of people, which groups are part of
+which (those left after matching, complete cases, distinct children of cases), and how cells add
+up. What is small, be it hidden or the difference of two counts that are shown, must stay able to
+be anything from 1 to threshold - 1.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Rules
+from scipy.optimize import linprog
+
+from sos_analysis.chapters.exhibits import Exhibits
+from sos_analysis.chapters.icpc_exhibits import ConferenceExhibits
+from sos_analysis.chapters.words import OUTCOME_WORDS
+from sos_analysis.disclosure import (
+    CONFIDENTIAL,
+    Column,
+    SafeTable,
+    round_count,
+    safe_table,
+    safe_tables,
+)
+from sos_analysis.disclosure.audit import attack
+from sos_analysis.errors import DisclosureError
+
+RULES = (Rules(10, 5), Rules(20, 5), Rules(7, 3), Rules(5, 1))
+WHO, WHEN = ("Pilots", "Comparators"), ("Before", "After")
+
+
+@dataclass
+class Attacker:
+    """A linear programme over named counts; numbers are added as they are read."""
+
+    rules: Rules
+    truth: dict[Any, float]
+    rows: list[tuple[dict[Any, float], float, float]] = field(default_factory=list)
+
+    def knows(self, terms: Mapping[Any, float], low: float, high: float = np.inf) -> None:
+        true = sum(c * self.truth[k] for k, c in terms.items())
+        assert low - 1e-6 <= true <= high + 1e-6, f"told what is not so: {terms}"
+        self.rows.append((dict(terms), low, high))
+
+    def reads(self, name: Any, shown: Any) -> bool:
+        """A cell of a table: whether it is shown."""
+        if isinstance(shown, str):
+            assert shown == CONFIDENTIAL
+            return False
+        t, b = self.rules.threshold, self.rules.rounding_base
+        near = range(t, int(shown) + 2 * b + 1)
+        alike = [c for c in near if round_count(c, self.rules) == shown]
+        self.knows({name: 1.0}, min(alike), max(alike))
+        return True
+
+    def differ(self, whole: Any, part: Any, shown: bool) -> None:
+        """A part of a whole; where both are shown they differ by the threshold, says the rule."""
+        self.knows({whole: 1.0, part: -1.0}, self.rules.threshold if shown else 0.0)
+
+    def range(self, terms: Mapping[Any, float]) -> tuple[float, float]:
+        names = list(self.truth)
+        place = {k: i for i, k in enumerate(names)}
+        matrix, most = [], []
+        for known, low, high in self.rows:
+            row = np.zeros(len(names))
+            for k, c in known.items():
+                row[place[k]] = c
+            if np.isfinite(high):
+                matrix.append(row)
+                most.append(high)
+            matrix.append(-row)
+            most.append(-low)
+        cost = np.zeros(len(names))
+        for k, c in terms.items():
+            cost[place[k]] = c
+        ends = []
+        for sign in (1.0, -1.0):
+            solved = linprog(sign * cost, A_ub=np.array(matrix), b_ub=most, bounds=(0, None))
+            assert solved.status in (0, 3), solved.message
+            ends.append(sign * solved.fun if solved.status == 0 else -sign * np.inf)
+        return ends[0], ends[1]
+
+    def cannot_tell(self, terms: Mapping[Any, float]) -> bool:
+        """Whether a small number keeps its range; False where it is not small."""
+        true = sum(c * self.truth[k] for k, c in terms.items())
+        if true >= self.rules.threshold:
+            return False
+        low, high = self.range(terms)
+        assert low <= 1 + 1e-6, (terms, low, high)
+        assert high >= self.rules.threshold - 1 - 1e-6, (terms, low, high)
+        return True
+
+
+# --- the tables of a question, as its chapter makes them ------------------------------------------
+
+
+def edition(seed: int, rules: Rules, study: Any) -> tuple[dict[str, SafeTable], dict[Any, float]]:
+    """Counts, yearly rates and complete cases by the chapters' own code, over made-up counts.
+
+    Few are dropped by matching, few are incomplete, few children come twice: differences are small.
+    """
+    rng = np.random.default_rng(seed)
+    years = range(2014, 2020)
+    rows, truth, left = [], {}, []
+    for role, who in zip(("treated", "comparator"), WHO, strict=True):
+        n = rng.integers(rules.threshold // 2, 6 * rules.threshold, len(years))
+        y = rng.binomial(n, rng.choice([0.05, 0.4, 0.95], len(years)))
+        twice = rng.binomial(np.minimum(n, 4), 0.3)
+        for i, year in enumerate(years):
+            truth |= {("n", who, year): n[i], ("y", who, year): y[i]}
+            rows.append(["calendar", role, "all", str(year), n[i] - twice[i], n[i], y[i]])
+        for when, phase, mine in (("Before", "pre", slice(0, 3)), ("After", "post", slice(3, 6))):
+            total, outcome = int(n[mine].sum()), int(y[mine].sum())
+            children = total - int(rng.choice([0, 2, rules.threshold + 3]))
+            rows.append(["phase", role, phase, phase, children, total, outcome])
+            kept = total - int(rng.choice([0, 3, rules.threshold - 1, rules.threshold + 2]))
+            complete = max(0, kept - int(rng.choice([0, 4, rules.threshold + 1])))
+            names = ("events", "children", "kept", "complete", "outcome")
+            values = (total, children, kept, complete, outcome)
+            truth |= {(k, who, when): v for k, v in zip(names, values, strict=True)}
+            left.append(
+                {
+                    "treated": int(role == "treated"),
+                    "post": int(phase == "post"),
+                    "las": 8,
+                    "children": max(0, children - (total - kept)),
+                    "all": total,
+                    "events": kept,
+                    "complete": complete,
+                }
+            )
+    margins = pd.DataFrame(
+        rows, columns=["margin", "role", "phase", "level", "children", "events", "y_sum"]
+    )
+    margins = margins.assign(
+        las=8, largest=margins["events"] // 4, second=margins["events"] // 5
+    ).astype({"events": int, "children": int, "y_sum": int})
+    page = object.__new__(ConferenceExhibits)
+    vars(page).update(
+        study=SimpleNamespace(disclosure=rules),
+        outcome=study.outcome("icpc"),
+        words=OUTCOME_WORDS["icpc"],
+        origin="restricted",
+        made_up=False,
+        source="Records",
+        place="England",
+        unit="per 100",
+        decimals=1,
+        lead=SimpleNamespace(
+            definition="original",
+            cells=SimpleNamespace(margins=margins),
+            sample=SimpleNamespace(groups=study.groups("icpc")),
+        ),
+        missing=SimpleNamespace(kept=pd.DataFrame(left)),
+    )
+    made = {
+        "counts": Exhibits.counts(page),
+        "trend": Exhibits.trend(page).data,
+        "kept": ConferenceExhibits.kept(page),
+    }
+    return made, {k: float(v) for k, v in truth.items()}
+
+
+def read(made: Mapping[str, SafeTable], rules: Rules, truth: dict[Any, float]) -> Attacker:
+    """All that the tables of a question say."""
+    who_reads = Attacker(rules, truth)
+    base = rules.rounding_base
+
+    def rate(shown: Any, top: Any, bottom: Any) -> None:
+        if isinstance(shown, str):
+            who_reads.differ(bottom, top, False)
+            return
+        who_reads.differ(bottom, top, True)
+        who_reads.knows({top: 1.0}, rules.threshold)
+        # Shown is the rate of rounded counts, each at most a base off, to one decimal.
+        for sign, end in ((1.0, shown - 0.05), (-1.0, shown + 0.05)):
+            room = base * (100.0 + abs(end))
+            who_reads.knows({top: sign * 100.0, bottom: -sign * end}, -room)
+
+    cells = {}
+    counts, kept = made["counts"], made["kept"]
+    for i, row in enumerate(counts.rows):
+        at = (row[0], row[1])
+        for name in ("events", "children"):
+            cells[(name, *at)] = who_reads.reads((name, *at), counts.values(name)[i])
+        rate(counts.values("rate")[i], ("outcome", *at), ("events", *at))
+    for i, row in enumerate(kept.rows):
+        at = (row[0], row[1])
+        for name, key in (("kept", "events"), ("complete", "complete")):
+            cells[(name, *at)] = who_reads.reads((name, *at), kept.values(key)[i])
+    for at in itertools.product(WHO, WHEN):
+        for whole, part in (("events", "children"), ("events", "kept"), ("kept", "complete")):
+            pair = (whole, *at), (part, *at)
+            who_reads.differ(*pair, cells[pair[0]] and cells[pair[1]])
+    trend = made["trend"]
+    for i in range(len(trend.rows)):
+        at = (trend.values("series")[i], int(trend.values("time")[i]))
+        rate(trend.values("value")[i], ("y", *at), ("n", *at))
+    for who, (when, years) in itertools.product(
+        WHO, (("Before", range(2014, 2017)), ("After", range(2017, 2020)))
+    ):
+        for whole, part in (("events", "n"), ("outcome", "y")):
+            terms = {(whole, who, when): 1.0, **{(part, who, t): -1.0 for t in years}}
+            who_reads.knows(terms, 0.0, 0.0)
+    return who_reads
+
+
+@pytest.mark.parametrize("rules", RULES, ids=str)
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_small_can_be_found_from_all_tables_of_a_question(
+    seed: int, rules: Rules, small_study
+) -> None:
+    made, truth = edition(seed, rules, small_study)
+    attacker = read(made, rules, truth)
+    looked = 0
+    for at in itertools.product(WHO, WHEN):
+        for name in ("events", "children", "kept", "complete"):
+            looked += attacker.cannot_tell({(name, *at): 1.0})
+        for whole, part in (("events", "children"), ("events", "kept"), ("kept", "complete")):
+            looked += attacker.cannot_tell({(whole, *at): 1.0, (part, *at): -1.0})
+        looked += attacker.cannot_tell({("outcome", *at): 1.0})
+        looked += attacker.cannot_tell({("events", *at): 1.0, ("outcome", *at): -1.0})
+    assert looked >= 3, "too little that is small was attacked"
+    assert all(h.protected for h in attack(made))
+    # What is part of what is kept with the table, so that the attack at release knows it.
+    stored = {name: SafeTable.from_dict(table.to_dict()) for name, table in made.items()}
+    assert stored == made
+    assert stored["kept"].record.parts == (("complete", "events"),)
+
+
+def test_without_the_rule_on_parts_the_same_attacker_finds_them(small_study) -> None:
+    """The attacker is strong enough: rounding alone narrows what matching dropped."""
+    rules = RULES[0]
+    found = 0
+    for seed in range(5):
+        _, truth = edition(seed, rules, small_study)
+        attacker = Attacker(rules, truth)
+        for at in itertools.product(WHO, WHEN):
+            whole, part = ("events", *at), ("kept", *at)
+            for name in (whole, part):
+                attacker.reads(name, round_count(int(truth[name]), rules))
+            attacker.differ(whole, part, False)
+            low, high = attacker.range({whole: 1.0, part: -1.0})
+            found += truth[whole] - truth[part] < rules.threshold and (low > 1 or high < 9)
+    assert found >= 5
+
+
+# --- subgroups and totals, before and after matching ----------------------------------------------
+
+
+GROUPS = ("a", "b")
+
+
+def subgroups(seed: int, rules: Rules) -> tuple[dict[str, Any], dict[Any, float]]:
+    """Two groups and their total, in tables of their own, before and after some are dropped."""
+    rng = np.random.default_rng(seed)
+    t = rules.threshold
+    n = rng.integers(2 * t, 8 * t, len(GROUPS))
+    dropped = rng.choice([0, 2, t // 2, t - 1, 2 * t], len(GROUPS))
+    before = dict(zip((*GROUPS, "All"), (*n.tolist(), int(n.sum())), strict=True))
+    gone = dict(zip((*GROUPS, "All"), (*dropped.tolist(), int(dropped.sum())), strict=True))
+    shared = {
+        "columns": {"group": "Group", "n": Column("N", "cases")},
+        "count_columns": ("n",),
+        "title": "Cases counted",
+        "source": "Records",
+        "origin": "restricted",
+        "rules": rules,
+        "authorities": 9,
+    }
+    whole = {**shared, "population": "all"}
+    part = {**shared, "within": "all", "population": "matched", "parts_of": {"n": "whole"}}
+    rows = [{"group": g, "n": v} for g, v in before.items()]
+    left = [{"group": g, "n": v - gone[g], "whole": v} for g, v in before.items()]
+    requests = {
+        "before": {**whole, "frame": rows[:-1]},
+        "before all": {**whole, "frame": rows[-1:]},
+        "after": {**part, "frame": left[:-1]},
+        "after all": {**part, "frame": left[-1:]},
+    }
+    truth = {("before", g): float(v) for g, v in before.items()}
+    return requests, truth | {("after", g): float(v - gone[g]) for g, v in before.items()}
+
+
+def one_by_one(requests: dict[str, Any]) -> dict[str, SafeTable]:
+    return {name: safe_table(**given) for name, given in requests.items()}
+
+
+def small_ones(made: Mapping[str, SafeTable], rules: Rules, truth: dict[Any, float]) -> int:
+    """How many small numbers were attacked; an AssertionError where one gives way."""
+    attacker = Attacker(rules, truth)
+    shown = {}
+    for name, table in made.items():
+        for row in table.rows:
+            key = (name.split()[0], row[0])
+            shown[key] = attacker.reads(key, row[1])
+    for when in ("before", "after"):
+        terms = {(when, "All"): 1.0, **{(when, g): -1.0 for g in GROUPS}}
+        attacker.knows(terms, 0.0, 0.0)
+    for g in (*GROUPS, "All"):
+        whole, part = ("before", g), ("after", g)
+        attacker.differ(whole, part, shown[whole] and shown[part])
+    looked = 0
+    for g in (*GROUPS, "All"):
+        looked += attacker.cannot_tell({("after", g): 1.0})
+        looked += attacker.cannot_tell({("before", g): 1.0, ("after", g): -1.0})
+    return looked
+
+
+@pytest.mark.parametrize("rules", RULES, ids=str)
+def test_what_matching_drops_in_a_subgroup_cannot_be_found_from_totals(rules: Rules) -> None:
+    looked = gave_way = 0
+    for seed in range(12):
+        requests, truth = subgroups(seed, rules)
+        made = safe_tables(requests)
+        looked += small_ones(made, rules, truth)
+        assert all(h.protected for h in attack(made)), seed
+        # Made one by one, without knowing of each other, some give way; the audit sees each.
+        alone = one_by_one(requests)
+        try:
+            small_ones(alone, rules, truth)
+        except AssertionError:
+            gave_way += 1
+            assert not all(h.protected for h in attack(alone)), seed
+    assert looked >= 6
+    assert gave_way >= 1
+
+
+def test_the_audit_sees_a_part_that_no_guard_compared_with_its_whole() -> None:
+    """Two tables made apart, with the name of a part and no rule: refused at release."""
+    rules = RULES[0]
+    requests, _ = subgroups(0, rules)
+    whole = {**requests["before"], "frame": [{"group": "a", "n": 102}]}
+    part = {**requests["after"], "frame": [{"group": "a", "n": 101, "whole": 301}]}
+    made = one_by_one({"before": whole, "after": part})
+    bad = [h for h in attack(made) if not h.protected]
+    # 102 and 101 are shown as 100 and 100: at most four were dropped.
+    assert [(h.table, h.column, h.low, h.high) for h in bad] == [
+        ("after", "n of before less n", 0.0, 4.0)
+    ]
+
+
+def test_a_part_of_a_population_says_what_its_counts_are_part_of() -> None:
+    requests, _ = subgroups(0, RULES[0])
+    frame_with_more = [{"group": "a", "n": 300, "m": 100, "whole": 500}]
+    for wrong in ({"parts_of": {}}, {"parts_of": {"m": "whole"}, "frame": frame_with_more}):
+        with pytest.raises(DisclosureError, match="count of the whole"):
+            safe_table(**{**requests["after"], **wrong})
+    # By name a part and by number more than the whole: one of the two is wrong.
+    frame = [{"group": "a", "n": 400, "whole": 500}]
+    before = {**requests["before"], "frame": [{"group": "a", "n": 300}]}
+    with pytest.raises(DisclosureError, match="exceeds"):
+        safe_tables({"before": before, "after": {**requests["after"], "frame": frame}})
+
+
+# --- distinct children ----------------------------------------------------------------------------
+
+
+def test_few_children_with_many_cases_are_too_few() -> None:
+    given = {
+        "columns": {"g": "Group", "n": Column("N", "cases"), "r": Column("R", "per 100", 1)},
+        "count_columns": ("n",),
+        "rates": {"r": ("y", "n")},
+        "children_column": "children",
+        "title": "Cases",
+        "source": "Records",
+        "origin": "restricted",
+        "rules": RULES[0],
+        "authorities": 9,
+        "population": "p",
+    }
+    rows = [
+        {"g": "few children", "n": 60, "y": 30, "children": 9},
+        {"g": "enough", "n": 61, "y": 30, "children": 10},
+    ]
+    table = safe_table(rows, **given)
+    assert table.rows[0] == ("few children", CONFIDENTIAL, CONFIDENTIAL)
+    assert table.rows[1] == ("enough", 60, 50.0)
+    assert "too few children" in table.record.actions
