@@ -29,7 +29,7 @@ _SENTENCE = 60
 #: Columns from which a table of numbers is a list of its rows on a phone, if it has few rows.
 _PHONE_COLUMNS, _PHONE_ROWS = 6, 16
 #: Columns from which type and gaps are smaller, so that the table fits beside the contents.
-_DENSE_COLUMNS = 8
+_DENSE_COLUMNS = 7
 
 
 def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:

@@ -123,19 +123,21 @@ def _layout(figure: SafeFigure, height: int) -> dict[str, Any]:
 def _watermark(figure: SafeFigure) -> list[dict[str, Any]]:
     if figure.origin != "synthetic":
         return []
-    # Beside row labels the place is narrow, and the words must not lie behind those.
-    beside = figure.kind in ("estimates", "bars")
+    # Row labels leave little room beside them, and bars would lie over the words: smaller, and
+    # for bars above them.
+    beside, above = figure.kind in ("estimates", "bars"), figure.kind == "bars"
     return [
         {
             "text": f"<b>{d.MADE_UP}</b>",
             "name": "made-up",
             "xref": "paper",
             "yref": "paper",
-            "x": 0.5,
-            "y": 0.5,
+            "x": 1 if above else 0.5,
+            "y": 1 if above else 0.5,
+            **({"xanchor": "right", "yanchor": "bottom"} if above else {}),
             "showarrow": False,
-            "opacity": 0.2,
-            "font": {"size": 26 if beside else 34, "color": _c("muted")},
+            "opacity": 0.6 if above else 0.2,
+            "font": {"size": 16 if above else 26 if beside else 34, "color": _c("muted")},
         }
     ]
 
@@ -329,7 +331,7 @@ def _adoption_note(figure: SafeFigure) -> list[dict[str, Any]]:
 
 
 #: Pixels that the title of the value axis may take.
-_MEASURE_WIDTH = 640
+_MEASURE_WIDTH = 720
 
 
 def _above(figure: SafeFigure) -> int:
@@ -483,6 +485,6 @@ def _bars(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             "showgrid": False,
         },
         "shapes": [_rule("x", 0)],
-        "margin": {"r": 60},
+        "margin": {"r": 60, "t": 34},
         "showlegend": len(names) > 1,
     }

@@ -90,8 +90,8 @@ def _made(claim: Claim) -> str:
     kept = "" if isinstance(claim.value, str) else f"Decimals kept: {claim.decimals}"
     parts = [claim.source, claim.note, kept]
     text = escape(". ".join(p.rstrip(".") for p in parts if p)) + "."
-    # A dotted name may break after a dot, and nowhere else.
-    return re.sub(r"(?<=\w\.)(?=[a-z_])", "<wbr>", text)
+    # The name of a function may break after a dot, and nowhere else.
+    return re.sub(r"\bsos_analysis[\w.]*\w", lambda m: m[0].replace(".", ".<wbr>"), text)
 
 
 def _prints(claim: Claim) -> str:
