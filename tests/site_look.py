@@ -106,10 +106,11 @@ def forced(page: Any) -> list[str]:
           document.querySelectorAll('.bd-header-article .fa-solid').forEach(icon => {
             if (seen(icon) && contrast(paper(icon), paper(icon.parentElement)) < 3) {
               faults.push('an icon is not to be seen: ' + icon.className); } });
-          document.querySelectorAll('.sos-canvas svg.sos-svg').forEach(svg => {
-            const text = svg.querySelector('text:not(.sos-made-up)');
-            if (seen(svg) && text && contrast(getComputedStyle(text).fill, paper(svg)) < 4.5) {
-              faults.push('a chart cannot be read: ' + svg.closest('figure').id); } });
+          document.querySelectorAll('figure.sos-drawn .sos-plot').forEach(plot => {
+            const text = plot.querySelector('.xtick text'), line = plot.querySelector('.js-line');
+            if (contrast(getComputedStyle(text).fill, paper(plot)) < 4.5 ||
+                contrast(getComputedStyle(line).stroke, paper(plot)) < 3) {
+              faults.push('a chart cannot be read: ' + plot.closest('figure').id); } });
           const link = document.querySelector('article a[href]:not(.headerlink)');
           link.focus({focusVisible: true});
           if (getComputedStyle(link).outlineStyle === 'none') {

@@ -7,7 +7,7 @@ in `test_browser_chapters`, so that two processes share the work.
 from __future__ import annotations
 
 from site_look import forced, look
-from site_visit import NARROW, serve, toc_pages
+from site_visit import WIDE, serve, toc_pages
 
 
 def test_pages_of_prose(built_site, visit_of):
@@ -32,7 +32,7 @@ def test_forced_colours(built_site, browser):
         for scheme, chosen in (("light", "dark"), ("dark", "light")):
             context = browser.new_context(
                 forced_colors="active", color_scheme=scheme, reduced_motion="reduce",
-                viewport=NARROW,
+                viewport=WIDE,
             )  # fmt: skip
             kept = f"localStorage.mode = localStorage.theme = '{chosen}'"
             context.add_init_script(kept)
@@ -40,6 +40,9 @@ def test_forced_colours(built_site, browser):
             for name in names:
                 page.goto(f"{base}/{name}.html", wait_until="load")
                 assert page.evaluate("document.documentElement.dataset.theme") == chosen
+                if "/chapters/" in name:
+                    page.locator("figure.sos-figure").first.scroll_into_view_if_needed()
+                    page.wait_for_selector("figure.sos-drawn")
                 faults += [f"{name}, {scheme}: {fault}" for fault in forced(page)]
             context.close()
     assert not faults, "\n".join(faults)
