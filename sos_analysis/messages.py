@@ -54,12 +54,12 @@ class Row:
 OUTCOMES = (
     Row(
         "kinship",
-        "Kinship instead of non-kinship care",
+        "Kinship care, with relatives or friends",
         "",
         "Nothing: kinship shares of authorities are not published",
     ),
     Row("duration", "Length of assessments", "within_45"),
-    Row("rereferral", "Re-referral after 'no further action'", "rereferral"),
+    Row("rereferral", "Re-referral after ‘no further action’", "rereferral"),
     Row(
         "escalation",
         "Re-referral that escalates to a plan or to care",
@@ -117,9 +117,12 @@ def main_messages(bundle: Bundle) -> str:
     """At most six messages, one sentence each, as a numbered list."""
     found = signals(bundle)
     said = [
-        ("Kinship care, a possible harm.", _role("published.kinship.message")),
+        (
+            "Kinship care (living with relatives or friends), a possible harm.",
+            _role("published.kinship.message"),
+        ),
         ("The other outcomes.", _role("published.nulls.message")),
-        ("Public statistics.", _role("public.headline")),
+        (f"Public statistics{_weak(bundle)}.", _role("public.headline")),
         ("Where and how.", _role("published.secondary.message")),
         (
             "What nobody can tell from this.",
@@ -139,6 +142,16 @@ def main_messages(bundle: Bundle) -> str:
         )
     assert len(said) <= MOST_MESSAGES
     return "\n".join(f"{i}. **{label}** {text}" for i, (label, text) in enumerate(said, 1))
+
+
+def _weak(bundle: Bundle) -> str:
+    """', weak evidence' where no public figure is rated above low."""
+    rated = [
+        str(claim.value)
+        for id, claim in bundle.claims.items()
+        if id.startswith("public.") and id.endswith(".certainty")
+    ]
+    return ", weak evidence" if rated and set(rated) <= {"Low", "Very low"} else ""
 
 
 def _records_message(bundle: Bundle, found: Sequence[Signal]) -> str:
@@ -165,7 +178,7 @@ def _records_message(bundle: Bundle, found: Sequence[Signal]) -> str:
 def findings_table(bundle: Bundle) -> str:
     """Outcome; published finding; public companion; restricted records, if any; certainty."""
     real = restricted(bundle)
-    head = ["Outcome", "Published finding", "Public-data companion"]
+    head = ["Outcome", "Published finding", "Public statistics"]
     head += ["Individual records analysed here"] if real else []
     rows = []
     for row in OUTCOMES:
@@ -238,7 +251,7 @@ def secondary_table(bundle: Bundle) -> str:
         for name, r in bundle.chapters.items()
         if name in _secondary_names()
     )
-    head = ["Question", "Published finding", "Public-data companion"]
+    head = ["Question", "Published finding", "Public statistics"]
     head += ["Individual records analysed here"] if real else []
     rows = []
     for finding, chapter, question in SECONDARY:

@@ -15,6 +15,8 @@ The HTML a page gets (styled by the site's style sheet, readable without it)::
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from sos_analysis.disclosure.safe import ORIGINS, Cell, Column, SafeTable, cell_text
 from sos_analysis.disclosure.suppression import SYMBOLS
 from sos_analysis.formats import Rendered, escape
@@ -27,7 +29,7 @@ _SENTENCE = 60
 #: Columns from which a table of numbers is a list of its rows on a phone, if it has few rows.
 _PHONE_COLUMNS, _PHONE_ROWS = 6, 16
 #: Columns from which type and gaps are smaller, so that the table fits beside the contents.
-_DENSE_COLUMNS = 8
+_DENSE_COLUMNS = 7
 
 
 def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:
@@ -48,7 +50,8 @@ def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:
     caption = f'<span class="sos-table-title">{escape(title)}</span>'
     if note:
         caption += f' <span class="sos-table-note">{escape(note)}</span>'
-    head = "".join(_heading(c) for c in table.columns)
+    right = [_right(c) or _counted(table, i) for i, c in enumerate(table.columns)]
+    head = "".join(_heading(c, right=r) for c, r in zip(table.columns, right, strict=True))
     # A table of sentences becomes a list of its rows on a phone; cells then name their column.
     texts = [cell_text(v, c) for row in table.rows for v, c in zip(row, table.columns, strict=True)]
     told = any(len(text) > _SENTENCE for text in texts) and len(table.columns) > 2
@@ -59,14 +62,17 @@ def body(table: SafeTable, name: str, *, quiet: bool = False) -> str:
     kinds = {"sos-stack": named, "sos-pairs": pairs, "sos-dense": dense}
     classes = " ".join(kind for kind, holds in kinds.items() if holds)
     css = f' class="{classes}"' if classes else ""
+    # Said again for each row, but shown once: the eye finds the groups, and rows stay short.
+    again = [False, *(one[0] == two[0] for one, two in pairwise(table.rows))]
     rows = "".join(
         "<tr>"
+        + _row_heading(row[0], table.columns[0], again=same)
         + "".join(
-            _cell(value, column, first=i == 0, named=named)
-            for i, (value, column) in enumerate(zip(row, table.columns, strict=True))
+            _cell(value, column, right=r, named=named)
+            for value, column, r in zip(row[1:], table.columns[1:], right[1:], strict=True)
         )
         + "</tr>"
-        for row in table.rows
+        for row, same in zip(table.rows, again, strict=False)
     )
     return (
         f'<div class="sos-table" role="region" tabindex="0" aria-labelledby="{key}-caption" '
@@ -137,22 +143,36 @@ def _right(column: Column) -> bool:
     return column.align == "right" or (column.align == "auto" and column.numeric)
 
 
-def _heading(column: Column) -> str:
+def _counted(table: SafeTable, place: int) -> bool:
+    """Does a column of categories, other than the row headings, hold nothing but numbers?"""
+    return (
+        place > 0
+        and table.columns[place].align == "auto"
+        and bool(table.rows)
+        and all(not isinstance(row[place], str) for row in table.rows)
+    )
+
+
+def _heading(column: Column, *, right: bool) -> str:
     unit = (
         f' <span class="sos-unit">({escape(column.unit)})</span>'
         if column.unit not in ("", "p")
         else ""
     )
-    attributes = _NUMERIC if _right(column) else ""
+    attributes = _NUMERIC if right else ""
     return f'<th scope="col"{attributes}>{escape(column.label)}{unit}</th>'
 
 
-def _cell(value: Cell, column: Column, *, first: bool, named: bool) -> str:
+def _row_heading(value: Cell, column: Column, *, again: bool) -> str:
+    css = ' class="sos-again"' if again else ""
+    text = escape(cell_text(value, column))
+    return f'<th scope="row"{css} style="text-align:left">{text}</th>'
+
+
+def _cell(value: Cell, column: Column, *, right: bool, named: bool) -> str:
     text = escape(cell_text(value, column))
     name = f' data-label="{escape(column.heading)}"' if named else ""
-    if first:
-        return f'<th scope="row" style="text-align:left">{text}</th>'
-    if _right(column):
+    if right:
         return f"<td{_NUMERIC}{name}>{text}</td>"
     # A sentence squeezed into a narrow column makes a row as tall as a screen.
     words = ' class="sos-words"' if len(text) > _SENTENCE else ""

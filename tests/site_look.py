@@ -8,7 +8,7 @@ import re
 from typing import Any
 from urllib.parse import urljoin
 
-from site_visit import LOOKS, NARROW, WIDE, Visit
+from site_visit import LOOKS, NARROW, WIDE, ZOOMED, Visit
 
 #: Gzip sizes of all that a first visit loads, in bytes: the start page, and any other page with
 #: every chart drawn. Set by the project's own aims for phones and slow lines.
@@ -50,9 +50,11 @@ def look(visit: Visit, name: str) -> list[str]:
     page.emulate_media(color_scheme="light")
     page.wait_for_function("document.documentElement.dataset.theme === 'light'")
     faults += [f"narrow, light: {fault}" for fault in visit.axe(rules=LOOKS)]
-    page.set_viewport_size(WIDE)
-    if (over := visit.overflow()) > 1:
-        faults.append(f"wide: {over} px wider than the window")
+    # At 400 % a desktop window is as narrow as NARROW; at 200 % it is ZOOMED.
+    for name, size in (("at 200 %", ZOOMED), ("wide", WIDE)):
+        page.set_viewport_size(size)
+        if (over := visit.overflow()) > 1:
+            faults.append(f"{name}: {over} px wider than the window")
     faults += printed(page)
     faults += [f"asked for {address}" for address in visit.outside]
     faults += [f"console: {text}" for text in visit.said]
@@ -76,6 +78,43 @@ def spaced(page: Any) -> list[str]:
           const over = root.scrollWidth - root.clientWidth;
           if (over > 1) { faults.push(`narrow, spaced: ${over} px wider than the window`); }
           style.remove();
+          return faults;
+        }"""
+    )
+
+
+def forced(page: Any) -> list[str]:
+    """In forced colours icons show, focus shows, and charts can be read.
+
+    4.5 and 3 are the contrasts that WCAG asks of text and of marks.
+    """
+    return page.evaluate(
+        r"""() => {
+          const faults = [], seen = e => e.getBoundingClientRect().width > 1;
+          const light = text => {
+            const [r, g, b] = text.match(/[\d.]+/g).slice(0, 3).map(v => {
+              v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
+            return .2126 * r + .7152 * g + .0722 * b; };
+          const contrast = (a, b) => {
+            const [high, low] = [light(a), light(b)].sort((x, y) => y - x);
+            return (high + .05) / (low + .05); };
+          const paper = e => {
+            for (; e; e = e.parentElement) {
+              const colour = getComputedStyle(e).backgroundColor;
+              if (!/^rgba.*, 0\)$/.test(colour)) { return colour; } }
+            return getComputedStyle(document.body).backgroundColor; };
+          document.querySelectorAll('.bd-header-article .fa-solid').forEach(icon => {
+            if (seen(icon) && contrast(paper(icon), paper(icon.parentElement)) < 3) {
+              faults.push('an icon is not to be seen: ' + icon.className); } });
+          document.querySelectorAll('figure.sos-drawn .sos-plot').forEach(plot => {
+            const text = plot.querySelector('.xtick text'), line = plot.querySelector('.js-line');
+            if (contrast(getComputedStyle(text).fill, paper(plot)) < 4.5 ||
+                contrast(getComputedStyle(line).stroke, paper(plot)) < 3) {
+              faults.push('a chart cannot be read: ' + plot.closest('figure').id); } });
+          const link = document.querySelector('article a[href]:not(.headerlink)');
+          link.focus({focusVisible: true});
+          if (getComputedStyle(link).outlineStyle === 'none') {
+            faults.push('focus is not to be seen'); }
           return faults;
         }"""
     )

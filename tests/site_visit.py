@@ -20,6 +20,8 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 #: Rules whose answer can change with colours and width; the others judge the mark-up alone.
 LOOKS = ["color-contrast", "link-in-text-block", "target-size", "scrollable-region-focusable"]
 NARROW, WIDE = {"width": 320, "height": 800}, {"width": 1280, "height": 900}
+#: A desktop window of 1280 pixels at 200 %.
+ZOOMED = {"width": 640, "height": 450}
 
 #: Sums the shifts of layout that no reader caused, as browsers report them.
 _WATCH_SHIFTS = """

@@ -6,8 +6,8 @@ in `test_browser_chapters`, so that two processes share the work.
 
 from __future__ import annotations
 
-from site_look import look
-from site_visit import toc_pages
+from site_look import forced, look
+from site_visit import WIDE, serve, toc_pages
 
 
 def test_pages_of_prose(built_site, visit_of):
@@ -23,3 +23,26 @@ def test_start_page_leads_on(built_site, visit_of):
     """The address of the site opens the first page of the contents."""
     visit = visit_of("index")
     visit.page.wait_for_url(f"**/{toc_pages(built_site.root)[0]}.html")
+
+
+def test_forced_colours(built_site, browser):
+    """Colours of the system, light and dark, against a mode that the reader chose before."""
+    names, faults = ("book/intro", "book/chapters/rq4_kinship_care", "book/explore"), []
+    with serve(built_site.site) as base:
+        for scheme, chosen in (("light", "dark"), ("dark", "light")):
+            context = browser.new_context(
+                forced_colors="active", color_scheme=scheme, reduced_motion="reduce",
+                viewport=WIDE,
+            )  # fmt: skip
+            kept = f"localStorage.mode = localStorage.theme = '{chosen}'"
+            context.add_init_script(kept)
+            page = context.new_page()
+            for name in names:
+                page.goto(f"{base}/{name}.html", wait_until="load")
+                assert page.evaluate("document.documentElement.dataset.theme") == chosen
+                if "/chapters/" in name:
+                    page.locator("figure.sos-figure").first.scroll_into_view_if_needed()
+                    page.wait_for_selector("figure.sos-drawn")
+                faults += [f"{name}, {scheme}: {fault}" for fault in forced(page)]
+            context.close()
+    assert not faults, "\n".join(faults)

@@ -46,7 +46,7 @@ def test_without_restricted_records_the_guidance_is_the_published_one(decisions)
         assert advice.rules == ()
         assert advice.ask[0].what == "Kinship care, first"
         assert 2 < len(advice.ask) < 6, "a short checklist"
-    assert decisions.advice("using").reasonable.startswith("Carry on.")
+    assert decisions.advice("using").reasonable.startswith("Carry on, and watch kinship care")
     assert "{claim}`published.kinship.message`" in decisions.advice("using").think_twice[0]
     assert decisions.advice("improving").reasonable.startswith("Look at other ways")
     assert decisions.advice("values").reasonable.startswith("Judge it on other grounds")

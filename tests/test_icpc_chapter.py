@@ -571,7 +571,7 @@ def test_gaps_are_found_bounded_and_nobody_is_named(
         assert found.tables[name].rows, name
     for key in ("published", "logit", "completeness", "complete", "bounds", "rule_out"):
         assert found.say(key).text
-    assert "could not be read by this project" in found.say("published").text
+    assert "not in the papers open to this project" in found.say("published").text
     everything = found.to_json()
     assert "ade-up" not in "".join(found.say(k).text for k in found.prose)
     for authority in study.authorities:

@@ -137,7 +137,7 @@ def test_the_shipped_edition_has_no_column_for_records_and_none_of_made_up(shipp
         assert "analysed here |" not in text.splitlines()[0]
         assert not any(shipped.claim(id).origin == "synthetic" for id, _ in ROLE.findall(text))
     head, _, *rows = messages.findings_table(shipped).splitlines()
-    assert head == "| Outcome | Published finding | Public-data companion | How sure |"
+    assert head == "| Outcome | Published finding | Public statistics | How sure |"
     assert len(rows) == len(messages.OUTCOMES)
     assert "Kinship" in rows[0]
     # Published and public never share a cell; what is not there says so.
@@ -255,7 +255,7 @@ def test_the_restricted_edition_reads_as_one(restricted_site):
     assert [h.get_text() for h in table.select("thead th")] == [
         "Outcome",
         "Published finding",
-        "Public-data companion",
+        "Public statistics",
         "Individual records analysed here",
         "How sure",
     ]

@@ -378,7 +378,7 @@ def test_a_claim_takes_the_fingerprints_of_its_chapter_and_says_how_it_was_made(
     shown = made.provenance(["rq4.att"]).html
     assert '<tr id="how-rq4-att">' in shown
     for words in ("−8.1 per 100 (95% interval −12.0 to −3.1)", "Made-up data", "did.preferred",
-                  "decimals kept: 1", "s1", "d1", "c1"):  # fmt: skip
+                  "Decimals kept: 1", "s1", "d1", "c1"):  # fmt: skip
         assert words in shown, words
     assert made.seal == ChapterResult.from_json(made.to_json()).seal
     assert made.seal != chapter().seal

@@ -446,14 +446,14 @@
     var heads = ["Choice", "Answer", "Difference", "95% interval", "p"];
     var body = make("tbody");
     grid.choices.forEach(function (choice) {
-      choice.answers.forEach(function (answer) {
+      choice.answers.forEach(function (answer, k) {
         var other = Object.assign({}, state.way);
         other[choice.id] = answer.id;
         var place = placeOf(grid, other);
         var chosen = state.way[choice.id] === answer.id;
         var there = run(outcome, place);
         var row = make("tr", chosen ? { class: "sos-explore-chosen" } : {}, [
-          make("th", { scope: "row" }, [choice.label]),
+          make("th", k ? { scope: "row", class: "sos-again" } : { scope: "row" }, [choice.label]),
           make("td", { "data-label": heads[1] }, [answer.label + (chosen ? " (chosen)" : "")]),
           make("td", { class: "sos-num", "data-label": heads[2] },
             [there ? number(c.value[place], d, true) : "not run"]),

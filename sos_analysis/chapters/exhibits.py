@@ -179,7 +179,8 @@ class Exhibits:
                 f"by {preferred.secondary}. Original's: interval and first p by "
                 f"{method_of(original)}, second p by {original.primary}, as it was reported. SE: "
                 "standard error. CRV1, which the original reports, is too small with few pilots "
-                f"and stands here for comparison only. Small samples: {preferred.ssc}"
+                "and stands here for comparison only. Corrections for small samples: see 'For "
+                "analysts'."
             ),
             source=self.source,
             origin=self.origin,

@@ -171,11 +171,11 @@ class _Conferences(ConferenceExhibits):
                 f"companion_{short}_wave1", found.att, unit, decimals=1, ends=found.ci,
                 origin="public", source="sos_analysis.companion.estimates",
             )  # fmt: skip
-            said.append(f"{{{name}:full}} {of}")
+            said.append(f"by {of}, {{{name}:full}}")
         if not said:
             return ""
         return (
-            f"For the first wave the difference in conferences is {' and '.join(said)}; an "
+            f"For the first wave the difference in conferences is, {' and, '.join(said)}; an "
             "interval that takes in zero fits with a fall, a rise and neither. "
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sos_analysis.evidence import natural_frequency
 from sos_analysis.records.public import PublicOutcome
 
@@ -20,7 +22,9 @@ HAPPENED = {
 
 
 def natural(outcome: PublicOutcome, value: float, low: float, high: float) -> str:
-    """The difference as people count: of 100 referrals, about so many fewer."""
-    return natural_frequency(
+    """The difference as people count: of 100 referrals, about so many fewer, or as many."""
+    text = natural_frequency(
         value, low, high, who=outcome.of, what=HAPPENED[outcome.short], per=int(outcome.per)
     )
+    # Rounded to none, it is neither fewer nor more.
+    return re.sub(r"\babout 0 (?:fewer|more)\b", "about as many", text)

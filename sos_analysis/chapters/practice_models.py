@@ -450,18 +450,19 @@ class _PracticeModels(Secondary):
                 )
                 for key, e in (("all", every), ("not_named", fewer))
             ]  # fmt: skip
+            heading = f"<strong>{noun[:1].upper()}{noun[1:]}.</strong>"
             said.append(
-                f"{noun}: {{{ids[0]}:full}} against all others, {{{ids[1]}:full}} against those "
+                f"{heading} {{{ids[0]}:full}} against all others, {{{ids[1]}:full}} against those "
                 "whose reports do not name it"
             )
         if not said:
             return lead + "The released results hold no comparison by it."
         return (
-            f"{lead}In the second wave, pilots less others, {'; '.join(said)}. The sign is noisy: "
-            "a report that names no model does not say that there is none, one that names it does "
-            "not say how much it was used, and authorities without a report are left out. Use "
-            "that is marked wrongly pulls the two figures together, so their nearness does not "
-            "show that others' use hid nothing."
+            f"{lead}The second wave, pilots less others:<br>{'.<br>'.join(said)}.<br>"
+            "The sign is noisy: a report that names no model does not say that there is none, one "
+            "that names it does not say how much it was used, and authorities without a report are "
+            "left out. Use that is marked wrongly pulls the two figures together, so their "
+            "nearness does not show that others' use hid nothing."
         )
 
 

@@ -7,6 +7,7 @@ guard, and fills the sentences. On made-up data it speaks of the worked example 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -394,4 +395,11 @@ def _notes(e: Estimate) -> str:
     found = [*e.notes]
     if e.dropped:
         found.append(f"Left out as collinear: {', '.join(e.dropped)}.")
-    return " ".join(note if note.endswith(".") else note + "." for note in found)
+    text = " ".join(note if note.endswith(".") else note + "." for note in found)
+    return re.sub(r"(\d+) of about (\d\.\d)e\+(\d+)", _spelt, text)
+
+
+def _spelt(drawn: re.Match[str]) -> str:
+    """'9999 of about 6.4e+15' as readers write it: '9,999 of about 6.4 × 10¹⁵'."""
+    power = str(int(drawn[3])).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{int(drawn[1]):,} of about {drawn[2]} × 10{power}"

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from sos_analysis.chapters.fit import OutcomeFit
     from sos_analysis.study import Study
 
-#: Outcomes whose denominator does not hang on how referrals are recorded, and why.
+#: What is counted where it is not referrals, by outcome, and what that leaves untested.
 _OTHER_DENOMINATOR: Mapping[str, str] = {
-    "care": "Children who enter care are counted here, and not referrals. How referrals are "
+    "duration": "Assessments are counted here, and not referrals. Which referrals come to be "
+    "assessed bears on their length, and the chapter does not test it.",
+    "kinship": "Children who enter care are counted here, and not referrals. How referrals are "
     "recorded bears on this only through who enters care, which the chapter does not test.",
+    "icpc": "Referrals that became cases of children in need are counted here. Which referrals "
+    "become cases bears on this, and the chapter does not test it.",
 }
 
 
@@ -34,8 +38,8 @@ def rating_checks(
     made = [] if origin not in RATED_ORIGINS else [check.design(origin)]
     made += [returned(study, found), elsewhere(study, found)]
     outcome = study.outcome(found.outcome)
-    if outcome.group != "referrals":
-        words = _OTHER_DENOMINATOR.get(outcome.group, _OTHER_DENOMINATOR["care"])
+    words = _OTHER_DENOMINATOR.get(outcome.name)
+    if words is not None:
         made.append(
             CheckResult(
                 "denominator_stability", "Did the group that is counted stay the same?", "info",

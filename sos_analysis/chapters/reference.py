@@ -112,8 +112,8 @@ def _published() -> list[Claim]:
 #: How the outcomes without a finding are listed in one sentence.
 _LISTED = {
     "duration": "the length of assessments",
-    "rereferral": "re-referral after 'no further action'",
-    "escalation": "escalation",
+    "rereferral": "re-referral after ‘no further action’",
+    "escalation": "re-referral that leads to a protection plan or to care",
     "kinship": "kinship care",
 }
 
@@ -138,13 +138,15 @@ def _nulls(found: Published) -> str:
 def _secondary(found: Published) -> str:
     """The secondary analyses in one sentence; what could not be read is said to be so."""
     told = {
-        "secondary.embeddedness": "embedding and quality of delivery do not explain its results",
-        "secondary.practice_models": "effects are larger once similar models elsewhere are "
-        "allowed for",
+        "secondary.embeddedness": "how well the approach was embedded and delivered does not "
+        "explain its results",
+        "secondary.practice_models": "effects are larger once similar approaches in the "
+        "comparison authorities are allowed for",
     }
     read = [text for id, text in told.items() if found.finding(id).direction != "unknown"]
     rating = found.finding("secondary.ofsted").direction == "unknown"
-    tail = "; what it found by Ofsted rating we could not read" if rating else ""
+    tail = "; what it found by Ofsted rating was not published where we could read it"
+    tail = tail if rating else ""
     return f"The published evaluation reports that {', and that '.join(read)}{tail}."
 
 

@@ -132,7 +132,7 @@ class Subgroups(Secondary):
                 "group": Column("Pilots"),
                 "pilots": Column("Number of pilots"),
                 "las": Column("Authorities compared"),
-                "ways": Column("Ways to choose the pilots among them"),
+                "ways": Column("Ways to choose the pilots", align="right"),
                 "value": Column("Difference", "", PLACES, signed=True),
                 "low": Column("95% from", "", PLACES, signed=True),
                 "high": Column("95% to", "", PLACES, signed=True),

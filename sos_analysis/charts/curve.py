@@ -7,7 +7,7 @@ answer, a stroke where an estimate made that choice.
 from __future__ import annotations
 
 from sos_analysis.charts import drawings as d
-from sos_analysis.charts.svg import Canvas, colour, wrap
+from sos_analysis.charts.svg import Canvas, colour, text_width, wrap
 from sos_analysis.disclosure.safe import SafeFigure
 
 _OWN = ("label", "series", "value", "low", "high")
@@ -39,7 +39,10 @@ def draw(figure: SafeFigure, size: d.Size) -> Canvas:
         key.append(("diamond", names[1], 1))
     if o.mid is not None:
         key.append(("band", d.mid_words(o), 0))
-    column = 0.0 if size.narrow else 200.0
+    # As wide as the longest answer, so that none is cut.
+    answers_of = [a for *_, answers in options for a in answers]
+    widest = max((text_width(a, size.font - 2) for a in answers_of), default=0.0)
+    column = 0.0 if size.narrow else min(max(widest + 18, 150.0), 280.0)
     head = d.room_for_made_up(figure, size)
     ticks = d.domain(figure, found, zero=True)
     title = wrap(d.axis_words(o), size.width - 8, size.font - 1)

@@ -11,6 +11,8 @@ from sos_analysis.charts.svg import Canvas, colour, nice_ticks, text_width, wrap
 from sos_analysis.disclosure.safe import SafeFigure
 
 _PLOT = 84.0
+#: Between a heading and the highest label of its panel.
+_AIR = 8
 _GAP = 20.0
 _HOLLOW = (True, False)
 
@@ -26,7 +28,7 @@ def draw(figure: SafeFigure, size: d.Size) -> Canvas:
     top = (size.line + 4 if figure.origin == "synthetic" else 0) + d.key_height(key, size) + 4
     rows = [labels[i : i + columns] for i in range(0, len(labels), columns)]
     heights = [
-        max(len(heads[label]) for label in row) * size.line + _PLOT + 2 * size.line + 8
+        max(len(heads[label]) for label in row) * size.line + _PLOT + 2 * size.line + 8 + _AIR
         for row in rows
     ]
     c = Canvas(size.width, top + sum(heights))
@@ -71,7 +73,8 @@ def _panel(
     ends = [d.tick_text(ticks, t) for t in (ticks[0], ticks[-1])]
     font = size.font - 1
     x0 = left + max(text_width(t, font) for t in ends) + 8
-    y0, y1 = top + lines * size.line + 8, top + lines * size.line + 8 + _PLOT
+    y0 = top + lines * size.line + 8 + _AIR
+    y1 = y0 + _PLOT
     places = sorted({p.place for p in mine})
     x = d.scale([places[0], places[-1]] if len(places) > 1 else [places[0] - 1, places[0] + 1],
                 x0 + 6, left + width - 8)  # fmt: skip

@@ -83,6 +83,9 @@ def _axis() -> dict[str, Any]:
         "showline": False,
         "zeroline": False,
         "tickfont": {"color": _c("ink"), "size": 14},
+        "ticks": "outside",
+        "ticklen": 5,
+        "tickcolor": "rgba(0,0,0,0)",
         "title": {"font": {"color": _c("muted"), "size": 14}, "text": ""},
     }
 
@@ -120,17 +123,21 @@ def _layout(figure: SafeFigure, height: int) -> dict[str, Any]:
 def _watermark(figure: SafeFigure) -> list[dict[str, Any]]:
     if figure.origin != "synthetic":
         return []
+    # Row labels leave little room beside them, and bars would lie over the words: smaller, and
+    # for bars above them.
+    beside, above = figure.kind in ("estimates", "bars"), figure.kind == "bars"
     return [
         {
             "text": f"<b>{d.MADE_UP}</b>",
             "name": "made-up",
             "xref": "paper",
             "yref": "paper",
-            "x": 0.5,
-            "y": 0.5,
+            "x": 1 if above else 0.5,
+            "y": 1 if above else 0.5,
+            **({"xanchor": "right", "yanchor": "bottom"} if above else {}),
             "showarrow": False,
-            "opacity": 0.2,
-            "font": {"size": 34, "color": _c("muted")},
+            "opacity": 0.6 if above else 0.2,
+            "font": {"size": 16 if above else 26 if beside else 34, "color": _c("muted")},
         }
     ]
 
@@ -311,7 +318,7 @@ def _adoption_note(figure: SafeFigure) -> list[dict[str, Any]]:
         told.append((o.shaded, (o.shaded_from + o.shaded_to) / 2))
     return [
         {
-            "text": _lines(words, 200),
+            "text": safe_text(words),
             "x": place,
             "y": 1,
             "yref": "paper",
@@ -323,17 +330,27 @@ def _adoption_note(figure: SafeFigure) -> list[dict[str, Any]]:
     ]
 
 
+#: Pixels that the title of the value axis may take.
+_MEASURE_WIDTH = 720
+
+
+def _above(figure: SafeFigure) -> int:
+    """Room above a chart over time: the title of its value axis, and what marks carry."""
+    lines = 1 + _lines(d.axis_words(figure.options), _MEASURE_WIDTH).count("<br>")
+    return 30 + 18 * lines + (0 if figure.options.adopted_from is None else 10)
+
+
 def _measure(figure: SafeFigure) -> dict[str, Any]:
     """Title of the value axis, lying above it: nobody need turn their head."""
     return {
-        "text": _lines(d.axis_words(figure.options), 620),
+        "text": _lines(d.axis_words(figure.options), _MEASURE_WIDTH),
         "xref": "paper",
         "x": 0,
         "xanchor": "left",
         "yref": "paper",
         "y": 1,
         "yanchor": "bottom",
-        "yshift": 8 if figure.options.adopted_from is None else 38,
+        "yshift": 8 if figure.options.adopted_from is None else 28,
         "align": "left",
         "showarrow": False,
         "font": {"color": _c("muted"), "size": 14},
@@ -361,7 +378,7 @@ def _event_study(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, An
         "yaxis": _ticks(d.domain(figure, found, zero=True)),
         "shapes": shapes,
         "annotations": [_measure(figure), *_adoption_note(figure)],
-        "margin": {"t": 66},
+        "margin": {"t": _above(figure)},
         "showlegend": len(names) > 1,
         "legend": {"x": 1, "xanchor": "right", "y": 1.12},
     }
@@ -402,7 +419,7 @@ def _trend(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             *_adoption_note(figure),
             *_end_names(ends, d.domain(figure, found, zero=False)),
         ],
-        "margin": {"t": 66, "r": 170},
+        "margin": {"t": _above(figure), "r": 170},
     }
 
 
@@ -468,6 +485,6 @@ def _bars(figure: SafeFigure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             "showgrid": False,
         },
         "shapes": [_rule("x", 0)],
-        "margin": {"r": 60},
+        "margin": {"r": 60, "t": 34},
         "showlegend": len(names) > 1,
     }

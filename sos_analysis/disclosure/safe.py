@@ -44,7 +44,7 @@ class Column:
     signed : bool
         Put '+' before positive numbers (differences).
     align : str
-        'auto' (numbers right), 'left' or 'right'.
+        'auto' (numbers right), 'left' or 'right'. A category on the right is a count, not a year.
     key, role : str
         Filled by the guard.
     """
@@ -354,7 +354,9 @@ def cell_text(value: Cell, column: Column) -> str:
     if isinstance(value, str):
         return value
     if column.role == "category":
-        # A year takes no thousands comma, an event time keeps its sign.
+        # A year takes no thousands comma, an event time keeps its sign; a count has its commas.
+        if column.align == "right":
+            return quantity(value, "", 0)
         return str(value).replace("-", MINUS)
     text = quantity(value, "p" if column.unit == "p" else "", column.decimals)
     return f"+{text}" if column.signed and value > 0 else text

@@ -144,7 +144,7 @@ class ChapterResult:
         return Rendered(claim.to_html(form), claim.render(form))
 
     def say(self, name: str) -> Rendered:
-        """Sentence from `prose` with its numbers put in."""
+        """Sentences from `prose` with their numbers put in; ``<br>`` begins a new paragraph."""
         sentence = self._named(self.prose, name, "prose")
 
         def fill(html: bool) -> str:
@@ -156,8 +156,9 @@ class ChapterResult:
 
             return _PLACEHOLDER.sub(one, sentence)
 
-        plain = re.sub(r"<[^>]*>", "", fill(html=False))
-        return Rendered(f'<p class="sos-say">{fill(html=True)}</p>', plain)
+        plain = re.sub(r"<[^>]*>", "", fill(html=False).replace("<br>", "\n"))
+        paragraphs = fill(html=True).split("<br>")
+        return Rendered("".join(f'<p class="sos-say">{p}</p>' for p in paragraphs), plain)
 
     def table(self, name: str, base: str | None = None) -> Rendered:
         """Table, with its CSV link; `base` is the way to the downloads from another page."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from sos_analysis.checks import STATUSES, CheckResult
@@ -86,14 +87,17 @@ def _shown(claim: Claim) -> str:
 
 
 def _made(claim: Claim) -> str:
-    kept = "" if isinstance(claim.value, str) else f"decimals kept: {claim.decimals}"
+    kept = "" if isinstance(claim.value, str) else f"Decimals kept: {claim.decimals}"
     parts = [claim.source, claim.note, kept]
-    return escape(". ".join(p.rstrip(".") for p in parts if p)) + "."
+    text = escape(". ".join(p.rstrip(".") for p in parts if p)) + "."
+    # The name of a function may break after a dot, and nowhere else.
+    return re.sub(r"\bsos_analysis[\w.]*\w", lambda m: m[0].replace(".", ".<wbr>"), text)
 
 
 def _prints(claim: Claim) -> str:
-    return "<br>".join(
-        f"{name} <code>{escape(claim.hashes.get(name, 'not known'))}</code>"
+    return "".join(
+        f'<span class="sos-print">{name} '
+        f"<code>{escape(claim.hashes.get(name, 'not known'))}</code></span> "
         for name in FINGERPRINTS
     )
 

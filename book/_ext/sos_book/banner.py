@@ -21,8 +21,13 @@ _ORDER = ("synthetic", "restricted", "published", "public", "design", "programme
 _BANNERS = {
     "synthetic": (
         "Made-up data",
-        "Numbers under 'Worked example on made-up data' are computed on synthetic records. "
+        "Numbers under ‘Worked example on made-up data’ are computed on invented records. "
         "They say nothing about Signs of Safety.",
+    ),
+    "synthetic public": (
+        "Real and made up",
+        "Public statistics here are real, computed from what the Department for Education "
+        "publishes. Whatever is marked as made up says nothing about Signs of Safety.",
     ),
     "restricted": (
         "Restricted records",

@@ -44,6 +44,10 @@ class TableTransform(SphinxPostTransform):
             table["classes"].append("sos-stack")
             for row in cells:
                 for name, entry in list(zip(names, row, strict=True))[1:]:
+                    if not entry.astext().strip():
+                        # Nothing to name: left out of the list.
+                        entry["classes"].append("sos-empty")
+                        continue
                     label = f'<span class="sos-cell-head">{escape(name)}</span>'
                     entry.insert(0, nodes.raw("", label, format="html"))
 
