@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +14,14 @@ import statsmodels.api as sm
 
 from sos_analysis import workspace
 from sos_analysis.cells import Cells
+from sos_analysis.chapters import kept_curve
 from sos_analysis.comparison import matched
 from sos_analysis.comparison.variants import EMBEDDING, Layout, layout, merged, variant
 from sos_analysis.errors import RecordsError, StudyError
 from sos_analysis.estimation.frames import FrameError
 from sos_analysis.estimation.permutation import fill
 from sos_analysis.estimation.specifications import (
+    Curve,
     Specification,
     curve,
     effect_maps,
@@ -412,6 +415,44 @@ def test_cells_put_together_give_the_same_sample(
         for f in (one, two)
     )
     pd.testing.assert_frame_equal(first, second)
+
+
+def test_a_curve_is_computed_once_and_read_back_to_the_last_digit(
+    small_study: Study, small_extract: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    universe, calls = load_universe(), []
+
+    def compute(study: Study, outcome: str, chosen: dict, universe: object, *, seed: int) -> Curve:
+        calls.append((outcome, seed))
+        if outcome == "kinship":
+            raise FrameError("too few cases")
+        ways = universe.ways()[:6]
+        made = curve(
+            [replace(one, ways=ways[2 * i : 2 * i + 2]) for i, one in enumerate(some)],
+            6, draws=99, seed=seed, skipped=[(universe.ways()[9], "no rows")],
+        )  # fmt: skip
+        return replace(made, low=np.where(np.arange(6) == 3, -np.inf, made.low))
+
+    some = _specifications(np.random.default_rng(3).normal(size=(2, 6, 18)))
+    monkeypatch.setattr(kept_curve, "CELLS", tmp_path)
+    monkeypatch.setattr(kept_curve, "outcome_curve", compute)
+    here = (small_study, small_extract, universe)
+    seed = small_study.inference.seed
+    kept = kept_curve.keep_curves("synthetic", str(small_extract), ("icpc", "kinship"))
+    # An outcome that cannot be computed is not kept; whoever shows it says why.
+    assert [path.is_file() for path in kept] == [True]
+    calls.clear()
+    first = kept_curve.kept_curve(small_study, "icpc", *here[1:], seed=seed)
+    assert calls == []
+    fresh = compute(small_study, "icpc", {}, universe, seed=seed)
+    for name in ("estimate", "se", "low", "high", "p"):
+        assert np.array_equal(getattr(first, name), getattr(fresh, name)), name
+    for name in ("ways", "skipped", "median", "share", "mean_t", "draws", "exact"):
+        assert getattr(first, name) == getattr(fresh, name), name
+    calls.clear()
+    kept_curve.kept_curve(small_study, "icpc", *here[1:], seed=seed + 1)
+    kept_curve.kept_curve(small_study, "duration", *here[1:], seed=seed)
+    assert calls == [("icpc", seed + 1), ("duration", seed)]
 
 
 def test_choices_have_words_for_readers() -> None:

@@ -11,13 +11,15 @@ import ast
 import difflib
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sos_analysis.errors import ClaimError, DisclosureError, ParameterError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sos_analysis.results import ChapterResult
 
 
@@ -314,6 +316,14 @@ def explore_public(public_data: str = "") -> ChapterResult:
 def explore_example(study: str = "synthetic", extract: str = "") -> ChapterResult:
     """Every declared way to run the analysis on the records of a study."""
     return _result(_load("explore").example(study, extract))
+
+
+def curves(
+    study: str, extract: str, outcomes: Sequence[str], progress: Callable[[str], None]
+) -> list[Path]:
+    """Make the specification curves of outcomes and keep them; gives their files."""
+    made: list[Path] = _load("kept_curve").keep_curves(study, extract, outcomes, progress=progress)
+    return made
 
 
 def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:

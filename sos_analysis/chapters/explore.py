@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from sos_analysis import companion
-from sos_analysis.chapters.curve import outcome_curve
 from sos_analysis.chapters.curve_figure import CHOICE_WORDS, known
+from sos_analysis.chapters.kept_curve import OUTCOMES, kept_curve
 from sos_analysis.chapters.ledger import Ledger
 from sos_analysis.chapters.public_tables import DOF, SOURCE, heading
 from sos_analysis.chapters.words import OUTCOME_WORDS
@@ -29,8 +29,6 @@ from sos_analysis.study.universe import Universe, load_universe
 from sos_analysis.workspace import extract_folder, extract_hash, truth
 
 PUBLIC, EXAMPLE = "explore_public", "explore_example"
-#: Outcomes of the specification curve, in the order of the chapters.
-OUTCOMES = ("duration", "rereferral", "escalation", "kinship", "icpc")
 
 
 @dataclass(frozen=True)
@@ -217,10 +215,9 @@ def _public_main(found: Grid, outcomes: list[PublicOutcome]) -> SafeTable:
 def example(study_id: str = "synthetic", extract: str = "") -> ChapterResult:
     """All declared ways to run each outcome on the records of a study."""
     study, universe = load_study(study_id), load_universe()
-    chosen = {"extract": extract or None}
+    seed = study.inference.seed
     curves = {
-        name: outcome_curve(study, name, chosen, universe, seed=study.inference.seed)
-        for name in OUTCOMES
+        name: kept_curve(study, name, extract or None, universe, seed=seed) for name in OUTCOMES
     }
     hashes = {
         **foundation(EXAMPLE),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis import checks as check
-from sos_analysis.chapters.curve import outcome_curve
+from sos_analysis.chapters.kept_curve import kept_curve
 from sos_analysis.checks import ALPHA, CheckResult
 from sos_analysis.evidence import RATED_ORIGINS
 from sos_analysis.study.universe import load_universe
@@ -78,7 +78,7 @@ def _curve(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> list[C
     if not math.isfinite(e.p_primary):
         return []
     seed = chosen["seed"] or study.inference.seed
-    made = outcome_curve(study, found.outcome, chosen, load_universe(), seed=seed)
+    made = kept_curve(study, found.outcome, chosen["extract"], load_universe(), seed=seed)
     same = made.estimate * math.copysign(1.0, e.att) > 0
     told = int((same & (made.p < ALPHA)).sum())
     return [

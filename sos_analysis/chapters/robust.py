@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sos_analysis.chapters.children import ChildFit, within_children
-from sos_analysis.chapters.curve import outcome_curve
 from sos_analysis.chapters.fit import drawn, model_covariates
+from sos_analysis.chapters.kept_curve import kept_curve
 from sos_analysis.chapters.missing import MissingFit, imputed
 from sos_analysis.chapters.threats import PLACEBO_DRAWS, Small, Threats, small, threats, tried
 from sos_analysis.comparison import matched, series
@@ -110,7 +110,7 @@ def robust_fit(
         staggered=tried(lambda: staggered(cells, study, outcome, covariates, seed)),
         missing=tried(lambda: imputed(study, outcome, cells, chosen, seed=seed)),
         children=tried(lambda: within_children(study, outcome, definition, chosen)),
-        curve=outcome_curve(study, outcome, chosen, universe, seed=seed),
+        curve=kept_curve(study, outcome, chosen["extract"], universe, seed=seed),
     )
 
 

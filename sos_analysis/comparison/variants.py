@@ -30,19 +30,44 @@ EMBEDDING = 1000
 
 
 @dataclass(frozen=True)
-class LayoutRows:
-    """Cells of each group; `phase` 2 is the embedding period, `place` a column of the layout."""
+class Slots:
+    """Every matched group x authority x place that has cells (K), and what a variant asks of it.
 
-    cell: Array
+    `place` is a column of the layout; `phase` 2 is the embedding period; `n` counts events.
+    """
+
     group: Array
     la: Array
+    place: Array
     treated: Array
     phase: Array
     time: Array
     year: Array
-    place: Array
+    n: Array
+
+    @property
+    def post(self) -> Array:
+        """1 after embedding, which has begun but may not have ended."""
+        return (self.phase >= POST).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Events of a cell in one of the slots (`number`); a cell may lie in several."""
+
+    number: Array
+    cell: Array
     n: Array
     stratum: Array
+
+
+@dataclass(frozen=True)
+class LayoutRows:
+    """Slots, and what fills them: by strata of the child, and as if there were none."""
+
+    slots: Slots
+    matching: Parts
+    plain: Parts
 
 
 @dataclass(frozen=True)
@@ -173,10 +198,11 @@ def layout(
 
 def _with_rest(frame: pd.DataFrame, rest: pd.DataFrame, covariates: Sequence[str]) -> pd.DataFrame:
     """Cells of both, with the categories of both."""
-    both = pd.concat([frame, rest], ignore_index=True)
+    counted = [name for name in frame.columns if name not in ("la", *covariates)]
+    both = pd.concat([frame[counted], rest[counted]], ignore_index=True)
     for name in ("la", *covariates):
-        words = both[name].astype(str)
-        both[name] = pd.Categorical(words, categories=sorted(words.unique()))
+        parts = [pd.Categorical(f[name]).remove_unused_categories() for f in (frame, rest)]
+        both[name] = pd.api.types.union_categoricals(parts, sort_categories=True)
     return both
 
 
@@ -212,23 +238,33 @@ def _member_rows(
         dtype=bool,
     )
     own = np.where(member[:, la], place, -1)
-    at, number = fold([la, stratum, *own])
-    count = np.bincount(number, weights=n)
+    at, alike = fold([la, *own])
     group, cell = np.nonzero(own[:, at] >= 0)
+    row = at[cell]
+    # The cells of a slot lie in one place, so they have its phase, time and year.
+    first, number = fold([group, la[row], place[group, row]])
     pilot = np.array([las.index(g.pilot) for g in groups])
-    here = at[cell]
-    return LayoutRows(
-        cell=cell,
-        group=group,
+    of, here = group[first], row[first]
+    count = np.bincount(alike, weights=n)[cell]
+    slots = Slots(
+        group=of,
         la=la[here],
-        treated=(la[here] == pilot[group]).astype(np.int64),
-        phase=phase[group, here],
-        time=time[group, here],
+        place=place[of, here],
+        treated=(la[here] == pilot[of]).astype(np.int64),
+        phase=phase[of, here],
+        time=time[of, here],
         year=year[here],
-        place=place[group, here],
-        n=count[cell],
-        stratum=stratum[here],
+        n=np.bincount(number, weights=count),
     )
+    plain = Parts(number, cell, count, np.zeros_like(cell))
+    # The slot of each of the cells put together, in each group; -1 where it is in none.
+    slot_of = np.full((len(groups), len(at)), -1, dtype=np.int64)
+    slot_of[group, cell] = number
+    at, split = fold([alike, stratum])
+    own = slot_of[:, alike[at]]
+    group, cell = np.nonzero(own >= 0)
+    matching = Parts(own[group, cell], cell, np.bincount(split, weights=n)[cell], stratum[at[cell]])
+    return LayoutRows(slots, matching, plain)
 
 
 def variant(
@@ -257,54 +293,65 @@ def variant(
         if made.wide is None:
             raise RecordsError("the extract holds no authority outside the matched groups")
         rows = made.wide
-    active = _chosen(made, study, comparators)[rows.group, rows.la] & (rows.n > 0)
+    slots, post = rows.slots, rows.slots.post
+    active = _chosen(made, study, comparators)[slots.group, slots.la] & (slots.n > 0)
     if embedding == "widened":
-        active &= rows.time != -1  # the year in which what was to come may have shown already
+        active &= slots.time != -1  # the year in which what was to come may have shown already
     if embedding != "counted":
-        active &= rows.phase != 2
+        active &= slots.phase != 2
     if period == "recent":
-        active &= rows.year >= first_year
+        active &= slots.year >= first_year
     if window == "close":
         reach = years_before + (embedding == "widened")
-        active &= (rows.phase != 0) | (rows.time >= -reach)
+        active &= (slots.phase != 0) | (slots.time >= -reach)
     if window == "first":
-        active &= (rows.phase != POST) | (rows.time < years_after)
-    post = (rows.phase >= POST).astype(np.int64)
-    active &= _filled(made, rows, post, rows.n * active)
-    count = np.where(active, rows.n, 0.0)
-    if weights == "matched":
-        matched = cem_weights(rows.group * 2 + post, rows.stratum, rows.treated, count)
-        matched = np.where(_filled(made, rows, post, count * (matched > 0)), matched, 0.0)
+        active &= (slots.phase != POST) | (slots.time < years_after)
+    active &= _filled(made, slots, post, slots.n * active)
+    if weights == "authorities":
+        count = np.where(active, slots.n, 0.0)
+        part = (slots.group * len(made.las) + slots.la) * 2 + post
+        mass = count / np.maximum(np.bincount(part, weights=count)[part], 1.0)
+        # The rest counts as the authorities that it stands for.
+        mass = np.where(np.array(made.las)[slots.la] == REST, made.rest * mass, mass)
     else:
-        matched = np.where(active, 1.0, 0.0)
-    kept = (matched > 0) & (count > 0)
-    left = len(np.unique(rows.group[kept]))
+        active, mass = _case_weights(made, rows, active, weights)
+    left = len(np.unique(slots.group[active]))
     if left < max(fewest_groups, 1):
         raise RecordsError(
             f"{left} matched groups have cases in all four parts; at least {fewest_groups} needed"
         )
-    if weights == "authorities":
-        part = (rows.group * len(made.las) + rows.la) * 2 + post
-        weight = 1.0 / np.maximum(np.bincount(part, weights=count)[part], 1.0)
-        # The rest counts as the authorities that it stands for.
-        weight = np.where(np.array(made.las)[rows.la] == REST, made.rest * weight, weight)
-    else:
-        copies = np.bincount(rows.cell[kept], minlength=int(rows.cell.max()) + 1)
-        weight = matched / np.maximum(copies[rows.cell], 1)
-    at, number = fold([rows.group[kept], rows.la[kept], rows.place[kept]])
-    mass: Array = np.bincount(number, weights=(count * weight)[kept])
-    at = np.flatnonzero(kept)[at]
+    group, role, time = slots.group[active], slots.la[active], slots.time[active]
     return SlotRows(
-        role=rows.la[at].astype(np.int64),
-        place=rows.place[at],
-        slot=fold([rows.group[at], rows.la[at]])[1].astype(np.int64),
-        block=fold([rows.group[at], rows.time[at]])[1].astype(np.int64),
-        year=rows.year[at].astype(np.int64),
-        treated=rows.treated[at].astype(float),
-        post=post[at].astype(float),
-        weight=mass,
+        role=role.astype(np.int64),
+        place=slots.place[active],
+        slot=fold([group, role])[1].astype(np.int64),
+        block=fold([group, time])[1].astype(np.int64),
+        year=slots.year[active].astype(np.int64),
+        treated=slots.treated[active].astype(float),
+        post=post[active].astype(float),
+        weight=mass[active],
         groups=left,
     )
+
+
+def _case_weights(
+    made: Layout, rows: LayoutRows, active: NDArray[np.bool_], weights: str
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Slots that keep cases, and their summed weights; a case in several groups is shared."""
+    slots, parts = rows.slots, rows.matching if weights == "matched" else rows.plain
+    mine = np.flatnonzero(active[parts.number])
+    number, cell, n = parts.number[mine], parts.cell[mine], parts.n[mine]
+    weight = np.ones(len(mine))
+    if weights == "matched":
+        post, treated = slots.post, slots.treated[number]
+        block = (slots.group * 2 + post)[number]
+        weight = cem_weights(block, parts.stratum[mine], treated, n)
+        found = np.bincount(number, weights=n * (weight > 0), minlength=len(active))
+        kept = (weight > 0) & _filled(made, slots, post, found)[number]
+        number, cell, n, weight = number[kept], cell[kept], n[kept], weight[kept]
+    copies = np.bincount(cell)
+    mass: Array = np.bincount(number, weights=n * weight / copies[cell], minlength=len(active))
+    return mass > 0, mass
 
 
 def _chosen(made: Layout, study: Study, comparators: str) -> NDArray[np.bool_]:
@@ -324,12 +371,12 @@ def _chosen(made: Layout, study: Study, comparators: str) -> NDArray[np.bool_]:
     return out
 
 
-def _filled(made: Layout, rows: LayoutRows, post: Array, n: Array) -> NDArray[np.bool_]:
-    """Rows of groups with cases in all four parts."""
-    part = rows.group * 4 + rows.treated * 2 + post
+def _filled(made: Layout, slots: Slots, post: Array, n: Array) -> NDArray[np.bool_]:
+    """Slots of groups with cases in all four parts."""
+    part = slots.group * 4 + slots.treated * 2 + post
     total = np.bincount(part, weights=n, minlength=4 * len(made.groups)).reshape(-1, 4)
     ok: Array = (total > 0).all(axis=1)
-    return np.asarray(ok[rows.group])
+    return np.asarray(ok[slots.group])
 
 
 def merged(cells: Cells, study: Study, outcome: str) -> Cells:

@@ -58,7 +58,9 @@ class Maps:
     maps: Floats
 
 
-def effect_maps(rows: Rows, effects: Effects, extra: Floats | None = None) -> Maps:
+def effect_maps(
+    rows: Rows, effects: Effects, extra: Floats | None = None, *, fixed: Floats | None = None
+) -> Maps:
     """The effect of treated x post as a linear map, with the CRV1 influence of every role.
 
     Effects: 'none' is constant, treated, post and year; 'cluster' is role, post and year; 'slot'
@@ -68,6 +70,8 @@ def effect_maps(rows: Rows, effects: Effects, extra: Floats | None = None) -> Ma
     ----------
     extra : array, M x q, optional
         Further regressors. Like weights and dates they stay with the role when series move.
+    fixed : array, M x k, optional
+        `fixed_basis` of the same rows and effects, where it is at hand.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def effect_maps(rows: Rows, effects: Effects, extra: Floats | None = None) -> Ma
         The effect is not identified beside the fixed effects.
     """
     root = np.sqrt(rows.weight)
-    basis = _fixed_basis(rows, effects, root)
+    basis = fixed_basis(rows, effects) if fixed is None else fixed
     if extra is not None:
         more = extra * root[:, None]
         size = np.sqrt(np.einsum("mk,mk->k", more, more))
@@ -94,12 +98,13 @@ def effect_maps(rows: Rows, effects: Effects, extra: Floats | None = None) -> Ma
     return Maps(roles, np.vstack([residual, influence]) * root / size)
 
 
-def _fixed_basis(rows: Rows, effects: Effects, root: Floats) -> Floats:
+def fixed_basis(rows: Rows, effects: Effects) -> Floats:
     """Orthonormal columns of the weighted fixed effects.
 
     Slots and their places fall into parts that share neither (the matched groups), so their
     effects are orthogonal and each part is taken by itself.
     """
+    root = np.sqrt(rows.weight)
     if effects == "slot":
         slot, block = (np.unique(c, return_inverse=True)[1] for c in (rows.slot, rows.block))
         size = int(slot.max()) + 1
@@ -276,9 +281,13 @@ def curve(
     lost: list[tuple[Mapping[str, str], str]] = []
     estimates: list[Floats] = []
     errors: list[Floats] = []
+    last: tuple[Rows, Effects, Floats] | None = None
     for one in specifications:
         try:
-            made = effect_maps(one.rows, one.effects, one.extra)
+            # With and without further regressors follow each other, on the same fixed effects.
+            if last is None or last[0] is not one.rows or last[1] != one.effects:
+                last = one.rows, one.effects, fixed_basis(one.rows, one.effects)
+            made = effect_maps(one.rows, one.effects, one.extra, fixed=last[2])
         except FrameError as problem:
             lost += [(way, str(problem)) for way in one.ways]
             continue
@@ -293,11 +302,12 @@ def curve(
     estimate, se = np.hstack(estimates), np.hstack(errors)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(estimate == 0.0, 0.0, estimate / se)
-    size = np.abs(t)
-    p = np.stack([_ranked(column) for column in size.T], axis=1)
+    size = np.ascontiguousarray(np.abs(t).T)  # a way a row: sorting goes along memory
+    order = np.sort(size, axis=1)
+    p = np.stack([_ranked(*pair) for pair in zip(size, order, strict=True)], axis=1)
     # The largest |t| that is not told from zero: rank k + 1 of the draws, k = 5 % of them.
-    rejected = int(np.floor(ALPHA * len(size) + 1e-9))
-    critical = np.sort(size, axis=0)[::-1][min(rejected, len(size) - 1)]
+    rejected = int(np.floor(ALPHA * len(t) + 1e-9))
+    critical = order[:, len(t) - 1 - min(rejected, len(t) - 1)]
     median = np.median(estimate, axis=1)
     told = (p <= ALPHA + 1e-12) & (np.sign(estimate) == np.sign(median)[:, None])
     return Curve(
@@ -316,9 +326,8 @@ def curve(
     )
 
 
-def _ranked(size: Floats) -> Floats:
-    """For each value the share of values at least as large; ties count as at least as large."""
-    order = np.sort(size)
+def _ranked(size: Floats, order: Floats) -> Floats:
+    """For each value the share of values at least as large (`order`: sorted), ties counted."""
     return (len(size) - np.searchsorted(order, size * (1 - TIE), side="left")) / len(size)
 
 

@@ -29,6 +29,7 @@ DOWNLOADS = ROOT / "book" / "_extra" / "downloads"
 ENGLAND = "made_up_england"
 #: Results that the page on which readers choose shows; see `chapters.explore`.
 EXPLORE_PUBLIC, EXPLORE_EXAMPLE = "explore_public", "explore_example"
+CURVES = "specification curves"
 _ENGINE = ("duckdb", "ibis-framework", "pyarrow", "numpy", "pandas", "holidays")
 _ESTIMATION = ("numpy", "pandas", "scipy", "statsmodels", "linearmodels", "formulaic", "plotly")
 _NOTEBOOK = ("papermill", "nbclient", "nbformat", "ipykernel")
@@ -178,6 +179,31 @@ class _Plan:
         )
         return "cells"
 
+    def curves(self, cells: str, outcomes: tuple[str, ...]) -> str:
+        """The specification curve of each outcome, which several results show."""
+        self.steps.append(
+            Step(
+                CURVES,
+                "curves",
+                {
+                    "study": self.study_argument,
+                    "extract": self.extract_argument,
+                    "outcomes": list(outcomes),
+                },
+                lambda: {
+                    "study": self.study.hash,
+                    "extract": extract_hash(self.extract_folder()),
+                    "cells": self.run.made(cells),
+                    "code": code_hash("chapters.kept_curve"),
+                    "outcomes": ",".join(outcomes),
+                    **self._files(DATA / "specifications"),
+                    **versions("numpy", "pandas", "scipy"),
+                },
+                needs=(cells,),
+            )
+        )
+        return CURVES
+
     def facts(self) -> str:
         """Published findings and design quantities."""
         out = RESULTS / "facts.json"
@@ -246,7 +272,7 @@ class _Plan:
         )
         return "results of the release"
 
-    def explore(self, cells: str) -> list[str]:
+    def explore(self, curves: str) -> list[str]:
         """Every combination of choices, on public statistics and on the records at hand."""
         public = Path(self.options.public_data or DATA / "public")
         made = []
@@ -255,7 +281,7 @@ class _Plan:
             (
                 EXPLORE_EXAMPLE,
                 {"study": self.study_argument, "extract": self.extract_argument},
-                cells,
+                curves,
             ),
         ):
             out = RESULTS / f"{name}.json"
@@ -270,7 +296,7 @@ class _Plan:
                 return found | {
                     "study": self.study.hash,
                     "extract": extract_hash(self.extract_folder()),
-                    "cells": self.run.made(needs),
+                    "curves": self.run.made(needs),
                     **self._files(DATA / "specifications"),
                 }
 
@@ -323,7 +349,15 @@ class _Plan:
             and value != _default(known[key])
         }
 
-    def estimate(self, name: str, cells: str | None) -> str:
+    def curves_of(self, name: str) -> tuple[str, ...]:
+        """Outcomes whose curves a chapter shows: a question only that of a result to be rated."""
+        spec = self.specs[name]
+        if name == "robustness":
+            return spec.outcomes
+        rated = self.study.origin != "synthetic" and spec.room == "question"
+        return spec.outcomes[:1] if rated else ()
+
+    def estimate(self, name: str, cells: str | None, curves: str | None) -> str:
         """Compute a chapter."""
         out = RESULTS / f"{name}.json"
         parameters = self.parameters(name)
@@ -342,6 +376,8 @@ class _Plan:
             if cells:
                 found["extract"] = extract_hash(self.extract_folder())
                 found["cells"] = self.run.made(cells)
+            if curves:
+                found["curves"] = self.run.made(curves)
             if takes_public:
                 found |= self._files(public.resolve())
             return found
@@ -354,7 +390,7 @@ class _Plan:
                 {"chapter": name, "parameters": parameters, "out": str(out)},
                 inputs,
                 (out,),
-                needs=(cells,) if cells else (),
+                needs=tuple(filter(None, (cells, curves))),
             )
         )
         return step
@@ -471,11 +507,14 @@ def plan(options: Options, run: Run) -> list[Step]:
     cells = made.cells(tuple(wanted)) if wanted else None
     england = made.england("extract" if cells and not made.extract_argument else None)
     last = [facts, *([england] if england else [])]
+    of_curves = {outcome: None for name in made.chapters for outcome in made.curves_of(name)}
+    curves = made.curves(cells, tuple(of_curves)) if cells and of_curves else None
     for name in made.chapters:
         needs_cells = cells if made.specs[name].outcomes else None
-        last.append(made.notebook(name, made.estimate(name, needs_cells)))
+        shown = curves if made.curves_of(name) else None
+        last.append(made.notebook(name, made.estimate(name, needs_cells, shown)))
     if _all_chapters(made):
-        last += made.explore(cells) if cells and not options.only else []
+        last += made.explore(curves) if curves and not options.only else []
         last.append(made.downloads(tuple(last)))
         made.book(tuple(last))
     return made.steps

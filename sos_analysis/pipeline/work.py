@@ -69,6 +69,16 @@ def cells(study: str, extract: str, outcomes: list[str]) -> Answer:
 
 
 @_task
+def curves(study: str, extract: str, outcomes: list[str]) -> Answer:
+    """The specification curve of each outcome, kept beside the cells."""
+    from sos_analysis import chapters
+
+    made = chapters.curves(study, extract, outcomes, _progress)
+    text = f"{len(made)} of {len(outcomes)} outcomes"
+    return {"outputs": [str(path) for path in made], "summary": text}
+
+
+@_task
 def facts(out: str, study: str) -> Answer:
     """Published findings, programme facts and design quantities as claims."""
     from sos_analysis import chapters
