@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,23 +51,38 @@ def _spark(address: str) -> Any:
         # What is no number or no date is empty, as it is in the embedded engine.
         .config("spark.sql.ansi.enabled", "false")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        .config("spark.sql.shuffle.partitions", "4" if address == LOCAL_SPARK else "64")
+        .config("spark.sql.shuffle.partitions", "2" if address == LOCAL_SPARK else "64")
+        # The expressions are long and the rows already materialised: most of the time of a small
+        # extract would go into planning and compiling, not into counting.
+        .config("spark.sql.constraintPropagation.enabled", "false")
+        .config("spark.sql.execution.arrow.localRelationThreshold", "0")
+        .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
     con = ibis.pyspark.connect(session)
-    keep = con._create_cached_table
-
-    def keep_now(name: str, table: Any) -> Any:
-        # Ibis 12 forgets tables in memory here; and Spark would wait until the rows are asked for,
-        # when the files they come from may be gone.
-        con._run_pre_execute_hooks(table)
-        held = keep(name, table)
-        held.count().to_pyarrow()
-        return held
-
-    con._create_cached_table = keep_now
+    con._create_cached_table = partial(_keep_now, con)
+    con._drop_cached_table = partial(_forget, con)
     return con
+
+
+def _keep_now(con: Any, name: str, table: Any) -> Any:
+    """Rows held by the executors, without how they came about.
+
+    Ibis would ask Spark to cache: that keeps the whole history of a table in every later plan
+    (minutes of planning), and waits until rows are asked for, when their files may be gone. Ibis
+    12 also forgets tables in memory here.
+    """
+    con._run_pre_execute_hooks(table)
+    held = con._session.sql(con.compile(table)).localCheckpoint(eager=True)
+    held.createTempView(name)
+    con._cached_dataframes[name] = held
+    return con.table(name)
+
+
+def _forget(con: Any, name: str) -> None:
+    con._session.catalog.dropTempView(name)
+    con._cached_dataframes.pop(name)._jdf.queryExecution().logical().rdd().unpersist(False)
 
 
 class Engine:
