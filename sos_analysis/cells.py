@@ -370,10 +370,15 @@ def _frame(
     place, first = np.divmod(rest, len(intervals))
     frame = pd.DataFrame(
         {
-            "la": _category(np.zeros_like(place) if pooled else place, np.array(las, dtype=object)),
+            "la": _category(np.zeros_like(place) if pooled else place, las),
             "first": first.astype(np.int16),
             "last": last.astype(np.int16),
-            **{name: _category(stratum, strata[name].to_numpy(object)) for name in strata},
+            **{
+                name: _category(
+                    strata[name].cat.codes.to_numpy()[stratum], strata[name].cat.categories
+                )
+                for name in strata
+            },
             "n": counted["n"].to_numpy(np.int32),
             "y_sum": counted["y_sum"].to_numpy(np.int64),
             "y_sq": counted["y_sq"].to_numpy(np.int64),
@@ -383,12 +388,13 @@ def _frame(
     return frame.sort_values(["la", "first", "last", *strata], ignore_index=True)
 
 
-def _category(place: NDArray[Any], words: NDArray[Any]) -> pd.Categorical:
+def _category(place: NDArray[Any], words: Sequence[str]) -> pd.Categorical:
     """Words by their place, as categories of those that are there."""
-    kept = sorted({str(word) for word in words[np.unique(place)]})
-    code = {word: i for i, word in enumerate(kept)}
-    codes = np.array([code.get(str(word), -1) for word in words], dtype=np.int64)
-    return pd.Categorical.from_codes(codes[place], kept)
+    there = {str(words[i]): i for i in np.flatnonzero(np.bincount(place, minlength=len(words)))}
+    kept = sorted(there)
+    code = np.full(len(words), -1, dtype=np.int64)
+    code[[there[word] for word in kept]] = np.arange(len(kept))
+    return pd.Categorical.from_codes(code[place], kept)
 
 
 def save(cells: Cells, path: Path) -> None:

@@ -218,7 +218,8 @@ def _children(
     moves: dict[str, NDArray[np.int64]] = {}
     for covariate in strata:
         levels = [str(level) for level in frame[covariate].cat.categories]
-        at = pd.Index(levels).get_indexer(strata[covariate].astype(str))
+        told = strata[covariate].cat
+        at = pd.Index(levels).get_indexer(told.categories.astype(str))[told.codes]
         for start in range(0, len(levels), room):
             word = f"{covariate}_word_{start}"
             here = (at >= start) & (at < start + room)

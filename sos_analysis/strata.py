@@ -51,7 +51,7 @@ class Coded:
     Attributes
     ----------
     rows : `la`, `child_id`, `event_date`, `window_end`, `y` and `stratum`.
-    strata : the covariates of each stratum in words, by number (the index).
+    strata : the covariates of each stratum (categories), by number (the index).
     source : the events as given, where their words may be at fault; else none.
     """
 
@@ -70,7 +70,7 @@ def numbered(choices: Mapping[str, Choice]) -> tuple[Any, pd.DataFrame]:
     sizes = [len(choice.words) for choice in choices.values()]
     places = np.unravel_index(np.arange(int(np.prod(sizes, dtype=np.int64))), sizes or (1,))
     words = {
-        name: np.array(choice.words, dtype=object)[place]
+        name: pd.Categorical.from_codes(place, list(choice.words))
         for (name, choice), place in zip(choices.items(), places, strict=False)
     }
     return stratum.cast("int32"), pd.DataFrame(words, index=range(len(places[0])))
@@ -89,4 +89,4 @@ def from_words(events: ibis.Table, covariates: tuple[str, ...]) -> Coded:
     numbers = strata.assign(stratum=np.arange(len(strata), dtype=np.int32))
     table = ibis.memtable(pa.Table.from_pandas(numbers, preserve_index=False))
     both = events.left_join(table, list(covariates))
-    return Coded(both.select(*events.columns, "stratum"), strata, events)
+    return Coded(both.select(*events.columns, "stratum"), strata.astype("category"), events)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sos_analysis.child_sums import ChildSums
     from sos_analysis.records.tables import Records
 
+    _Made = tuple[Cells | None, Cells | None]
+
 DATA = ROOT / "data"
 RESULTS = ROOT / "results"
 CELLS = DATA / "cells"
@@ -253,6 +255,7 @@ def _compute(
     progress: Callable[[str], None] | None,
 ) -> None:
     """Read the records once, and count all sets from them."""
+    from sos_analysis import cells
     from sos_analysis.records.extract import open_extract
 
     tell = progress or (lambda text: None)
@@ -273,25 +276,46 @@ def _compute(
             _check_there(records, of_groups, folder)
         number = 0
         same = itertools.groupby(wanted, lambda one: (one.outcome, one.definition, one.chosen))
-        for (outcome, *_), alike in same:
+        before: dict[str, _Made] = {}
+        for (outcome, definition, _), alike in same:
             sets = list(alike)
             number += len(sets)
             tell(f"{sets[-1].name.replace('-', ', ')} ({number} of {len(wanted)})")
-            _collapse_alike(records, study, folder, {one: wanted[one] for one in sets})
+            told = json.dumps(_told(study, sets), sort_keys=True, default=str)
+            if told in before and outcome not in CHILD_OUTCOMES:
+                # Definitions that are the same in all but name.
+                made = _renamed(before[told], definition)
+            else:
+                made = _collapse_alike(records, study, folder, sets)
+            before = {told: made}
+            for one in sets:
+                cells.save(cast("Cells", made[one.rest]), wanted[one])
             if outcome == "icpc" and not all(one.rest for one in sets):
                 _keep_returns(records, study, folder)
     finally:
         records.close()
 
 
-def _collapse_alike(
-    records: Records, study: Study, folder: Path, sets: Mapping[_Set, Path]
-) -> None:
+def _told(study: Study, sets: Sequence[_Set]) -> list[Any]:
+    """All that sets rest on, besides the records."""
+    one = sets[0]
+    options = {**study.outcome(one.outcome).definitions[one.definition], **one.options}
+    return [one.outcome, options, bool(one.options), [each.rest for each in sets]]
+
+
+def _renamed(made: _Made, definition: str) -> _Made:
+    first, second = (
+        each and replace(each, meta={**each.meta, "definition": definition}) for each in made
+    )
+    return first, second
+
+
+def _collapse_alike(records: Records, study: Study, folder: Path, sets: Sequence[_Set]) -> _Made:
     """Sets that rest on the same events: those of the groups and of the rest, and sums by child."""
     from sos_analysis import cells
     from sos_analysis.outcomes import coded_events
 
-    first = next(iter(sets))
+    first = sets[0]
     outcome, definition = first.outcome, first.definition
     covariates = study.outcome(outcome).cell_covariates
     if not any(one.rest for one in sets):
@@ -312,10 +336,9 @@ def _collapse_alike(
             groups=not all(one.rest for one in sets),
             rest=any(one.rest for one in sets),
         )
-        for one, path in sets.items():
-            cells.save(cast("Cells", made[one.rest]), path)
         if children:
             _keep_child_sums(rows, study, folder, outcome, definition)
+    return made
 
 
 def _narrowed(records: Records, las: Sequence[str]) -> Records:

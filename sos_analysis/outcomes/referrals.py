@@ -75,12 +75,17 @@ def _possible(records: Records, study: Study) -> ibis.Table:
 
 
 def _cases(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
-    """One row a child and NFA date: the closure date, else the referral date."""
+    """One row a child and NFA date: the closure date, else the referral date; who came back when.
+
+    Two outcomes look at the same cases, so that these are worked out once.
+    """
     possible = _possible(records, study)
     cases = possible.filter(is_nfa(possible, options["nfa"]))
     cases = cases.mutate(event_date=cases.closure_date.coalesce(cases.referral_date))
     cases = cases.group_by(*KEY, "event_date").agg(risk_date=cases.referral_date.min())
-    return censored(in_data(cases, study), rule.censor_days, rule.censor_date)
+    within = study.outcome("rereferral").window_days
+    held = records.once(_came_back(records, in_data(cases, study), within))
+    return censored(held, rule.censor_days, rule.censor_date)
 
 
 def _each(records: Records, study: Study) -> ibis.Table:
@@ -108,7 +113,7 @@ def _came_back(records: Records, found: ibis.Table, days: int) -> ibis.Table:
 
 def rereferral(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
     """Cases of no further action; a new referral within the window of the NFA date."""
-    found = _came_back(records, _cases(records, study, rule, options), rule.window_days)
+    found = _cases(records, study, rule, options)
     found = found.mutate(y=found["first"].notnull().cast("int64"))
     return with_child(with_window(found, rule.window_days), records)
 
@@ -120,8 +125,7 @@ def escalation(records: Records, study: Study, rule: Outcome, options: Options) 
     whether a start of a plan or care after the NFA but before it drops the case; whether short
     breaks are a start of care.
     """
-    within = study.outcome("rereferral").window_days
-    found = _came_back(records, _cases(records, study, rule, options), within)
+    found = _cases(records, study, rule, options)
     which = options["second_referral"]
     if which not in ("first", "last"):
         raise ParameterError(f"option 'second_referral' is {which!r}; allowed: first, last.")

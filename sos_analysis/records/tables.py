@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,6 +160,7 @@ class Records:
     engine : holds the tables; `con` is its Ibis backend.
     tables : the canonical tables (see `CANONICAL`), and `la_years` where the source has it.
     problems : what was left out, repaired or noted, with counts.
+    shared : what several outcomes rest on, held once it was asked for (see `once`).
     manifest : what the source says of itself, with `files` (name -> SHA-256 as found) and
         `authorities` (those asked for; none: all).
     """
@@ -168,6 +169,14 @@ class Records:
     tables: Mapping[str, ibis.Table]
     problems: tuple[Problem, ...]
     manifest: Mapping[str, Any]
+    shared: dict[Any, ibis.Table] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, made: ibis.Table) -> ibis.Table:
+        """A table worked out the first time it is asked for, and held until `close`."""
+        key = made.op()
+        if key not in self.shared:
+            self.shared[key] = self.engine.keep(made)
+        return self.shared[key]
 
     @property
     def con(self) -> Any:
