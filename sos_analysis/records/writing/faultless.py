@@ -12,11 +12,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from sos_analysis.records.synthetic_care import REASONS, Episodes
 from sos_analysis.records.synthetic_case import END, NFA, NOT_IN_NEED, Bools, Cases, happened
 from sos_analysis.records.synthetic_days import NEVER, Days, calendar
 from sos_analysis.records.synthetic_facts import CLOSURES, Facts
 
 _NO_ACTION = CLOSURES.index("RC8")
+_ADOPTED, _NO_LONGER_IN_NEED = CLOSURES.index("RC1"), CLOSURES.index("RC7")
+_ADOPTIONS, _OTHERWISE = [REASONS.index(code) for code in ("E11", "E12")], REASONS.index("E8")
 _SOON = 20  # working days that an assessment added here takes
 
 
@@ -104,3 +107,24 @@ def conferences_in_one_place(cases: Cases, facts: Facts) -> Facts:
     held = happened(cases.conference)
     follows = held & (cases.section47 <= cases.conference)
     return replace(facts, in_enquiry=follows, in_details=held & ~follows)
+
+
+def without_return_after_adoption(
+    cases: Cases, facts: Facts, care: Episodes
+) -> tuple[Facts, Episodes]:
+    """A child looked after again under the same id was not adopted (rule 199 of the validators).
+
+    Those periods of care ended for another reason, which is none of the outcomes' exits.
+    """
+    child = cases.child[care.case]
+    last = np.full(int(cases.child.max(initial=-1)) + 1, -1, dtype=np.int64)
+    np.maximum.at(last, child, care.start)
+    undone = np.isin(care.reason, _ADOPTIONS) & (last[child] > care.start)
+    case = np.zeros(len(cases.child), dtype=bool)
+    case[care.case[undone]] = True
+    closed = np.where(case & (facts.reason == _ADOPTED), _NO_LONGER_IN_NEED, facts.reason)
+    reason = np.where(undone, _OTHERWISE, care.reason).astype(care.reason.dtype)
+    return (
+        replace(facts, reason=closed.astype(facts.reason.dtype)),
+        replace(care, reason=reason),
+    )

@@ -23,7 +23,11 @@ from sos_analysis.records.synthetic_days import NEVER, calendar, day_number, yea
 from sos_analysis.records.synthetic_facts import Facts
 from sos_analysis.records.synthetic_rates import YEARS, authority_codes, draw_plan
 from sos_analysis.records.synthetic_tables import Tables, numbered
-from sos_analysis.records.writing.faultless import conferences_in_one_place, faultless
+from sos_analysis.records.writing.faultless import (
+    conferences_in_one_place,
+    faultless,
+    without_return_after_adoption,
+)
 from sos_analysis.study import Study
 
 LAST_YEAR = 2025
@@ -111,6 +115,9 @@ def draw_history(study: Study, la: str, *, scale: float, seed: int | None, last:
     _, tables = Source(whole, plan, arrivals, seed, scale, dirt=False).records(la)
     tables.cases = faultless(tables.cases, tables.facts)
     tables.facts = conferences_in_one_place(tables.cases, tables.facts)
+    tables.facts, tables.care = without_return_after_adoption(
+        tables.cases, tables.facts, tables.care
+    )
     tables.child_id = numbered(PREFIX, np.arange(1, len(tables.children.born) + 1))
     shift = max(0, -(-(year_end(last) - year_end(YEARS[-1])) // 7) * 7)
     if shift:
