@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -212,6 +213,32 @@ def test_a_closure_names_what_a_result_rests_on_and_no_more():
     assert "estimation" not in rooms("chapters.england")
     with pytest.raises(ValueError, match=r"no module sos_analysis\.nonsense"):
         sources.closure("nonsense")
+
+
+def test_imports_are_found_without_a_parser():
+    """Every import that Python's own parser sees, in every file of the package."""
+
+    def seen(path: Path) -> set[str]:
+        package, names = sources.package_of(path), set()
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                kept = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*(kept if node.level else []), *filter(None, [node.module])])
+                names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+        own = sources.PACKAGE.name
+        return {name for name in names if name.startswith(f"{own}.")}
+
+    files = sorted(sources.PACKAGE.rglob("*.py"))
+    total = 0
+    for path in files:
+        wanted = seen(path)
+        found = sources.imported(path.read_text("utf-8"), sources.package_of(path))
+        assert wanted <= found, (path, wanted - found)
+        assert len(found - wanted) <= 1, (path, found - wanted)
+        total += len(wanted)
+    assert total > 1000
 
 
 def test_a_change_in_one_module_changes_the_hashes_that_rest_on_it(tmp_path):

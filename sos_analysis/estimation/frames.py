@@ -128,12 +128,18 @@ def cell_table(
     kept = frame.loc[frame["n"].to_numpy() > 0]
     if kept.empty:
         raise FrameError("no cell row has n > 0; nothing can be estimated: widen the sample")
+    words: dict[str, NDArray[np.str_]] = {}
+
+    def spell(name: str, column: pd.Series) -> Ints:
+        words[name], codes = _spelt(column)
+        return codes
+
     work: dict[str, Any] = {
-        "la": kept["la"].astype(str).to_numpy(dtype=object),
+        "la": spell("la", kept["la"]),
         "group": (
-            kept["group"].astype(str).to_numpy(dtype=object)
+            spell("group", kept["group"])
             if "group" in kept
-            else np.full(len(kept), "all", dtype=object)
+            else spell("group", pd.Series("all", index=kept.index))
         ),
         "period": kept[period].to_numpy(dtype=np.int64),
         "year": kept["year" if "year" in kept else period].to_numpy(dtype=np.int64),
@@ -146,8 +152,7 @@ def cell_table(
     for name in ("weight", "copies"):
         work[name] = kept[name].to_numpy(dtype=float) if name in kept else np.ones(len(kept))
     for name in covariates:
-        work["c:" + name] = kept[name].astype(object).where(kept[name].notna(), "missing")
-        work["c:" + name] = np.array([str(v) for v in work["c:" + name]], dtype=object)
+        work["c:" + name] = spell("c:" + name, kept[name])
     for name in numeric:
         work["x:" + name] = kept[name].to_numpy(dtype=float)
     keys = list(work)
@@ -156,7 +161,7 @@ def cell_table(
         kept["y_sq"].to_numpy(dtype=float) if "y_sq" in kept else np.full(len(kept), np.nan)
     )
     for name, values in {**work, **sums}.items():
-        if name != "y_sq" and values.dtype != object and not np.isfinite(values).all():
+        if name != "y_sq" and not np.isfinite(values).all():
             raise FrameError(f"column {name.split(':')[-1]!r} has a missing or infinite value")
     if (work["weight"] < 0).any() or (work["copies"] <= 0).any():
         raise FrameError("column 'weight' must not be negative and 'copies' must be above 0")
@@ -167,8 +172,8 @@ def cell_table(
     table = table.loc[table["weight"].to_numpy() > 0]
 
     def coded(name: str) -> tuple[tuple[str, ...], Ints]:
-        levels, codes = np.unique(table[name].to_numpy().astype(str), return_inverse=True)
-        return tuple(str(v) for v in levels), codes.astype(np.int64)
+        there, codes = np.unique(table[name].to_numpy(), return_inverse=True)
+        return tuple(str(v) for v in words[name][there]), codes.astype(np.int64)
 
     las, la = coded("la")
     groups, group = coded("group")
@@ -189,6 +194,17 @@ def cell_table(
         categories={name: coded("c:" + name) for name in covariates},
         numeric={name: table["x:" + name].to_numpy(dtype=float) for name in numeric},
     )
+
+
+def _spelt(column: pd.Series) -> tuple[NDArray[np.str_], Ints]:
+    """Values as words in the order of the words, and each row's number among them."""
+    import pandas as pd
+
+    found = pd.Categorical(column)
+    # Told apart as values, but perhaps not as words.
+    spelt = [*(str(value) for value in found.categories), "missing"]
+    levels, number = np.unique(np.array(spelt, dtype=str), return_inverse=True)
+    return levels, number[found.codes].astype(np.int64)
 
 
 def dummies(codes: Ints, labels: Sequence[str], prefix: str) -> tuple[list[str], Floats]:
@@ -213,8 +229,11 @@ def covariate_columns(table: CellTable) -> tuple[list[str], Floats]:
 
 def pair_codes(first: Ints, second: Ints) -> Ints:
     """One code for each distinct pair of two codes, numbered in sorted order."""
-    pairs = np.stack([first, second], axis=1)
-    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    if not len(first):
+        return np.zeros(0, dtype=np.int64)
+    low = int(second.min())
+    wide = first.astype(np.int64) * (int(second.max()) - low + 1) + (second - low)
+    return np.unique(wide, return_inverse=True)[1].astype(np.int64)
 
 
 def independent(gram: Floats) -> NDArray[np.bool_]:

@@ -98,7 +98,7 @@ def gram(
     absorbed = 0
     if within is not None:
         absorbed = len(np.unique(within))
-        if len(np.unique(np.stack([within, cluster], 1), axis=0)) != absorbed:
+        if len(np.unique(within.astype(np.int64) * g_count + cluster)) != absorbed:
             raise FrameError("fixed effects to be taken out must lie inside clusters")
     scale = np.einsum("n,nk->k", w, x * x)
     for g in range(g_count):
