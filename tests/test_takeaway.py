@@ -248,6 +248,47 @@ def test_lost_readers_are_led_back_and_a_site_map_needs_an_address(
         takeaway.base_address()
 
 
+def test_where_the_address_is_known_every_path_in_a_head_leads_somewhere(
+    built_site, site_module, monkeypatch
+) -> None:
+    """Previews, canonical addresses and descriptions, of all pages and the start page."""
+    from sos_book.assets import start_page
+
+    base = "https://example.org/x/"
+    monkeypatch.setenv("SOS_BASE_URL", base.rstrip("/"))
+    config = SimpleNamespace(
+        root_doc="book/intro", project="Signs of Safety", language="en-GB", html_baseurl=""
+    )
+    site_module._address(None, config)
+    assert config.html_baseurl == base, "Sphinx joins it with a page for the canonical address"
+    names = [p.relative_to(built_site.site).with_suffix("") for p in _pages(built_site.site)]
+    app = SimpleNamespace(
+        env=SimpleNamespace(metadata={}),
+        builder=SimpleNamespace(get_target_uri=lambda page: f"{page}.html"),
+        config=config,
+        srcdir=built_site.root,
+    )
+    for name in map(Path.as_posix, names):
+        context = {"title": "A title", "body": "<p>What the page is about, in a sentence.</p>"}
+        site_module._head(app, name, "page.html", context, object())
+        head = BeautifulSoup(context["metatags"], "html.parser")
+        meta = {m["property"]: m["content"] for m in head.select("meta[property]")}
+        assert meta["og:url"] == f"{base}{name}.html"
+        assert meta["og:image"] == f"{base}_static/preview.png"
+        card = head.select_one('meta[name="twitter:card"]')
+        assert card["content"] == "summary_large_image"
+        linked = head.select_one("script").string
+        told = [meta["og:url"], meta["og:image"], *re.findall(rf'"({base}[^"]*)"', linked)]
+        for address in told:
+            path = urlsplit(address).path.removeprefix("/x/")
+            assert (built_site.site / path).is_file(), (name, address)
+    size = (built_site.site / "_static/preview.png").read_bytes()[16:24]
+    assert (int.from_bytes(size[:4]), int.from_bytes(size[4:])) == (1200, 630)
+    start = BeautifulSoup(start_page("en-GB", "Title", "book/intro.html"), "html.parser")
+    assert start.select_one("link[rel=canonical]")["href"] == f"{base}book/intro.html"
+    assert start.select_one("a")["href"] == "book/intro.html", "works from a folder too"
+
+
 # --- the PDF ----------------------------------------------------------------------------------
 
 

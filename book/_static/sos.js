@@ -93,7 +93,10 @@
       return f.querySelector("script.sos-plotly");
     });
     if (!figures.length || !("IntersectionObserver" in window)) { return; }
+    var width = 0;
     var watcher = new IntersectionObserver(function (entries) {
+      // Asked here, where the page is laid out already; asking at the start would lay it out twice.
+      width = width || window.innerWidth;
       entries.forEach(function (entry) {
         if (entry.isIntersecting) {
           watcher.unobserve(entry.target);
@@ -105,7 +108,6 @@
     figures.forEach(function (figure) { watcher.observe(figure); });
     new MutationObserver(again).observe(root, { attributeFilter: ["data-theme"] });
     var timer = 0;
-    var width = window.innerWidth;
     window.addEventListener("resize", function () {
       if (window.innerWidth === width) { return; }
       width = window.innerWidth;

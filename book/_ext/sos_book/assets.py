@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sos_analysis.pipeline.takeaway import base_address
 from sos_book.trim import trim, words_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _START = """<!DOCTYPE html>
 <title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="refresh" content="0; url={target}">
-<link rel="canonical" href="{target}">
+<link rel="canonical" href="{base}{target}">
 </head>
 <body>
 <main>
@@ -35,15 +36,19 @@ _START = """<!DOCTYPE html>
 """
 
 
+def start_page(language: str, title: str, target: str) -> str:
+    """Leads from the address of the site to its first page."""
+    # Search engines want the whole address of a page; a relative one serves where none is known.
+    return _START.format(lang=language, title=escape(title), target=target, base=base_address())
+
+
 def _finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     out = Path(app.outdir)
     start = app.builder.get_target_uri(app.config.root_doc)
     if start != "index.html":
-        page = _START.format(
-            lang=app.config.language, title=escape(app.config.html_title), target=start
-        )
+        page = start_page(app.config.language, app.config.html_title, start)
         (out / "index.html").write_text(page, encoding="utf-8", newline="\n")
     for path in out.rglob("*.html"):
         text = path.read_text("utf-8")
