@@ -57,12 +57,31 @@ def shown(small_study) -> Bundle:
         none = JointTest(0.0, 1.0)
         curves[name] = Curve(
             ways, estimate, se, estimate - 2 * se, estimate + 2 * se,
-            rng.uniform(0, 1, len(ways)), (), none, none, none, 999, False,
+            rng.uniform(0, 1, len(ways)), np.full(len(ways), 20), (), none, none, none, 999, False,
         )  # fmt: skip
     made = explore.example_result(
         small_study, universe, curves, {("kinship", "original"): -0.08}, {"study": "x"}
     )
     return bundle([explore.public_result(grids.released_grid()), made])
+
+
+def test_ways_with_few_authorities_are_hidden_by_their_own_number(small_study) -> None:
+    """A way that leaves authorities out has fewer degrees of freedom than the outcome."""
+    universe = load_universe()
+    few = [w for w in universe.ways() if w["comparators"] == "first"]
+    ways = (*universe.named.values(), few[0])
+    ones, none = np.ones(3), JointTest(0.0, 1.0)
+    clusters = np.array([20, 11, 10])
+    curves = {
+        "kinship": Curve(
+            ways, ones, ones, ones - 2, ones + 2, ones, clusters, (), none, none, none, 9, False
+        )
+    }
+    made = explore.example_result(small_study, universe, curves, {}, {"study": "x"})
+    table = made.tables["grid_kinship"]
+    hidden = [table.values("value")[i] == "[c]" for i in range(3)]
+    assert small_study.disclosure.residual_dof == 10
+    assert hidden == [False, False, True]
 
 
 def test_the_grid_gives_the_numbers_of_the_report(released: grids.Grid) -> None:

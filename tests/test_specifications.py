@@ -197,6 +197,7 @@ def test_the_curve_and_its_tests_by_counting() -> None:
     out = (made.low > 0) | (made.high < 0)
     assert (out == (made.p <= 0.05)).all()
     assert made.where(effects="slot").sum() == 2
+    assert made.clusters.tolist() == [6] * 6
 
 
 def test_the_joint_test_is_exact_over_all_arrangements() -> None:

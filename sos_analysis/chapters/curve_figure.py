@@ -67,7 +67,6 @@ def curve_figure(
     place: str,
     source: str,
     decimals: int,
-    dof: int,
 ) -> SafeFigure:
     """An even selection of the ways of one outcome, those named in advance always among them."""
     outcome = study.outcome(name)
@@ -87,6 +86,7 @@ def curve_figure(
             "value": scale * c.estimate[i],
             "low": scale * c.low[i],
             "high": scale * c.high[i],
+            "dof": int(c.clusters[i]) - 1,
             "series": "The original's and the preferred way" if i in named else "Other ways",
             **{choice: answers[c.ways[i][choice]] for choice, (_, answers) in CHOICE_WORDS.items()},
         }
@@ -116,7 +116,7 @@ def curve_figure(
             higher="higher in pilots",
         ),
         columns={choice: Column(heading) for choice, (heading, _) in CHOICE_WORDS.items()},
-        residual_dof=dof,
+        residual_dof_column="dof",
     )
 
 

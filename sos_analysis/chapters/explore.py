@@ -307,8 +307,7 @@ def _row(study: Study, name: str, curve: Curve, i: int) -> dict[str, Any]:
             "low": scale * float(curve.low[i]),
             "high": scale * float(curve.high[i]),
             "p": float(curve.p[i]),
-            # Authorities are what is permuted; the pilots decide how many degrees there are.
-            "dof": len(study.sample(name)) - 1,
+            "dof": int(curve.clusters[i]) - 1,
         }
     )
 

@@ -101,7 +101,7 @@ def _write(curve: Curve, path: Path) -> None:
     held: dict[str, Any] = {
         "ways": [_answers(way) for way in curve.ways],
         "skipped": [[_answers(way), reason] for way, reason in curve.skipped],
-        **{name: getattr(curve, name).tolist() for name in _ARRAYS},
+        **{name: getattr(curve, name).tolist() for name in (*_ARRAYS, "clusters")},
         **{name: [getattr(curve, name).value, getattr(curve, name).p] for name in _TESTS},
         "draws": curve.draws,
         "exact": bool(curve.exact),
@@ -117,6 +117,7 @@ def _read(path: Path) -> Curve:
     held["ways"] = tuple(_way(answers) for answers in held["ways"])
     held["skipped"] = tuple((_way(answers), reason) for answers, reason in held["skipped"])
     held |= {name: np.array(held[name], dtype=float) for name in _ARRAYS}
+    held["clusters"] = np.array(held["clusters"], dtype=np.int64)
     held |= {name: JointTest(*held[name]) for name in _TESTS}
     return Curve(**held)
 

@@ -253,7 +253,8 @@ class RobustExhibits:
             ):
                 ends = (min(values), max(values)) if values else (math.nan, math.nan)
                 row[f"{key}_from"], row[f"{key}_to"] = (shown(v) for v in ends)
-            rows.append({**row, "dof": self._dof(name)})
+            # With one left out there is one authority fewer.
+            rows.append({**row, "dof": self._dof(name) - 1})
         return self._table(
             rows,
             {
@@ -504,5 +505,4 @@ class RobustExhibits:
             place=self.place,
             source=self.source,
             decimals=self.decimals(name),
-            dof=self._dof(name),
         )

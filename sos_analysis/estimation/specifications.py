@@ -218,6 +218,8 @@ class Curve:
         `se` is CRV1 without a factor. p is the share of permutations (the data among them) whose
         |t| is at least as large; `low` and `high` add and take away the |t| at which p passes 5 %,
         so they leave out zero exactly where p is at most 5 %.
+    clusters : int array, length S
+        Clusters behind each way, which may leave some out.
     skipped : ways that could not be computed, with the reason.
     median : the median estimate.
     share : share of specifications with the sign of the median and p of at most 5 %.
@@ -231,6 +233,7 @@ class Curve:
     low: Floats
     high: Floats
     p: Floats
+    clusters: Ints
     skipped: tuple[tuple[Mapping[str, str], str], ...]
     median: JointTest
     share: JointTest
@@ -282,6 +285,7 @@ def curve(
     estimates: list[Floats] = []
     errors: list[Floats] = []
     last: tuple[Rows, Effects, Floats] | None = None
+    seen: list[int] = []
     for one in specifications:
         try:
             # With and without further regressors follow each other, on the same fixed effects.
@@ -293,6 +297,7 @@ def curve(
             continue
         estimate, se = statistics(one.rows, made, one.series, fillings)
         ways += one.ways
+        seen += [len(made.roles)] * len(one.ways)
         estimates.append(estimate)
         errors.append(se)
     if not ways:
@@ -317,6 +322,7 @@ def curve(
         low=estimate[0] - critical * se[0],
         high=estimate[0] + critical * se[0],
         p=p[0],
+        clusters=np.array(seen, dtype=np.int64),
         skipped=(*skipped, *lost),
         median=_joint(median),
         share=_joint(told.mean(axis=1)),
