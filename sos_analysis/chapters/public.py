@@ -251,13 +251,12 @@ class _Companion:
             self.claim("practice.sentence", "Not assessed here: no reports at hand.")
             return
         others = sum(_direction(a) != _direction(b) for a, b in pairs)
+        reading = "changes how some figures read" if others else "leaves every figure as it reads"
         self.claim(
             "practice.sentence",
-            "Cannot tell: leaving out authorities whose Ofsted reports name the model "
-            + ("leaves the reading of every figure as it was" if not others else
-               "changes how some figures read")
-            + ", but reports are a noisy sign of who used it.",
-        )  # fmt: skip
+            "Public statistics cannot tell: leaving out authorities whose Ofsted reports name the "
+            f"model {reading}, but reports are a noisy sign of who used it.",
+        )
 
     def _caution(self, outcome: PublicOutcome, wave: int) -> str:
         """What the years before allow one to conclude."""

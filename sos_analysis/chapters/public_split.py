@@ -166,15 +166,15 @@ def _in_a_line(found: CompanionResult) -> str:
         return "Not assessed here: the judgements it needs are not at hand."
     formed, first = _formed(found), found.splits[0]
     if not formed:
-        return "Cannot tell: too few pilots had been judged before to compare."
+        return "Public statistics cannot tell: too few pilots had been judged before to compare."
     small = min(first.pilots_lower, first.pilots_upper) < FEWEST
     if not _differ(formed):
         told = (
-            "Cannot tell: no figure differs between pilots rated higher and lower by more than "
-            "chance would give"
+            "Public statistics cannot tell: no figure differs between pilots rated higher and "
+            "lower by more than chance would give"
         )
         return f"{told}, and one of the two groups is too small to show." if small else f"{told}."
-    told = "One or more figures differ between pilots rated higher and lower"
+    told = "In public statistics one or more figures differ between pilots rated higher and lower"
     return f"{told}, but one of the two groups is too small to rely on." if small else f"{told}."
 
 
