@@ -260,7 +260,8 @@ def test_the_list_of_allowed_digits_is_short_reasoned_and_all_in_use(built_site)
     )
     unused = [e.text for e in entries if e.kind == "pattern" and not re.search(e.text, text)]
     assert unused == []
-    text += "".join(p.read_text("utf-8") for p in (built_site.site / "_sources").rglob("*.*"))
+    for folder in ("_sources", "downloads"):
+        text += "".join(p.read_text("utf-8") for p in (built_site.site / folder).rglob("*.*"))
     assert [c.pattern for c in contexts_allowed() if not c.search(text)] == []
 
 
