@@ -386,3 +386,5 @@ def test_few_children_with_many_cases_are_too_few() -> None:
     assert table.rows[0] == ("few children", CONFIDENTIAL, CONFIDENTIAL)
     assert table.rows[1] == ("enough", 60, 50.0)
     assert "too few children" in table.record.actions
+    # A rate goes with its count: nothing was hidden to protect another.
+    assert (table.record.suppressed, table.record.secondary) == (2, 0)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sos_analysis.errors import ClaimError, SosError
-from sos_analysis.pipeline.stray import ALLOWED, allowed
+from sos_analysis.pipeline.stray import ALLOWED, allowed, contexts_allowed
 from sos_analysis.pipeline.verify import verify
 from sos_analysis.results import content_hash
 
@@ -264,7 +264,8 @@ def test_the_command_tells_results_that_are_older_than_what_they_rest_on(built_s
 def test_the_list_of_allowed_digits_is_short_reasoned_and_all_in_use(built_site) -> None:
     """An entry that nothing needs is taken off: each is needed by a page of this book."""
     entries = allowed()
-    assert 5 <= len(entries) <= 20
+    assert 5 <= sum(e.kind != "context" for e in entries) <= 20
+    assert sum(e.kind == "context" for e in entries) <= 20
     assert all(len(e.reason) > 15 for e in entries)
     text = "\n".join(
         re.sub(r"<[^>]*>", "", p.read_text("utf-8"))
@@ -273,6 +274,9 @@ def test_the_list_of_allowed_digits_is_short_reasoned_and_all_in_use(built_site)
     )
     unused = [e.text for e in entries if e.kind == "pattern" and not re.search(e.text, text)]
     assert unused == []
+    for folder in ("_sources", "downloads"):
+        text += "".join(p.read_text("utf-8") for p in (built_site.site / folder).rglob("*.*"))
+    assert [c.pattern for c in contexts_allowed() if not c.search(text)] == []
 
 
 @pytest.mark.parametrize(
@@ -281,6 +285,10 @@ def test_the_list_of_allowed_digits_is_short_reasoned_and_all_in_use(built_site)
         ('[[patterns]]\npattern = "a"\n', "needs a pattern and a reason"),
         ('[[patterns]]\npattern = "("\nreason = "because of it"\n', "is no pattern"),
         ('[[elements]]\nselector = "p"\nreason = "x y"\nwhere = "b"\n', "knows selector"),
+        (
+            '[names]\nn = "["\n[[contexts]]\npattern = "<n>"\nreason = "because of it"\n',
+            "is no pattern",
+        ),
         ("[[patterns", "allowed.toml"),
     ],
 )

@@ -28,6 +28,8 @@ from sos_analysis.disclosure.safe import (
 )
 from sos_analysis.disclosure.showing import shown_cell, total_cells
 from sos_analysis.disclosure.suppression import (
+    BY_SUBTRACTION,
+    BY_TOTAL,
     CONFIDENTIAL,
     Rate,
     Rules,
@@ -127,9 +129,8 @@ def safe_tables(requests: Mapping[str, Mapping[str, Any]]) -> dict[str, SafeTabl
     pending = {name: _prepare(**dict(request)) for name, request in requests.items()}
     if len({(p.sheet.rules.threshold, p.sheet.rules.rounding_base) for p in pending.values()}) > 1:
         raise DisclosureError("tables made together need one threshold and one rounding base")
-    first = {name: len(p.sheet.hidden) for name, p in pending.items()}
     secondary([p.sheet for p in pending.values()])
-    return {name: _finish(p, first[name]) for name, p in pending.items()}
+    return {name: _finish(p) for name, p in pending.items()}
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,7 @@ def _prepare(
     )
 
 
-def _finish(made: _Pending, first: int) -> SafeTable:
+def _finish(made: _Pending) -> SafeTable:
     sheet, specs, rules = made.sheet, made.specs, made.sheet.rules
     carry(sheet)
     cells: list[tuple[Cell, ...]] = [
@@ -263,7 +264,7 @@ def _finish(made: _Pending, first: int) -> SafeTable:
         cells.append(total_cells(cells, specs, sheet.rates, made.total_row))
     shown = {c.key for c in specs}
     hidden = {k: why for k, why in sheet.hidden.items() if k[1] in shown}
-    later = len([k for i, k in enumerate(sheet.hidden) if i >= first and k in hidden])
+    later = sum(why in (BY_SUBTRACTION, BY_TOTAL) for why in hidden.values())
     published = rules.threshold <= 0
     record = DisclosureRecord(
         rule=(

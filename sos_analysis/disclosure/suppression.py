@@ -32,6 +32,10 @@ SYMBOLS = {
 }
 CONFIDENTIAL, LOW, NOT_AVAILABLE, NOT_APPLICABLE = SYMBOLS
 
+#: Why a count is hidden that protects another.
+BY_SUBTRACTION = "would reveal a hidden count by subtraction"
+BY_TOTAL = "a total that would reveal a part"
+
 #: Fewest residual degrees of freedom of a fit whose coefficients may be shown (SRS and ACRO: 10).
 RESIDUAL_DOF = 10
 #: What holds where the study file leaves a rule out; the defaults of ACRO (AI-SDC/ACRO,
@@ -304,7 +308,7 @@ def secondary(sheets: Sequence[Sheet]) -> None:
         ],
     )
     for t, i, key in added:
-        sheets[t].hide(i, key, "would reveal a hidden count by subtraction")
+        sheets[t].hide(i, key, BY_SUBTRACTION)
     if added:
         _hide_totals(sheets, named, inside)
 
@@ -346,7 +350,7 @@ def _hide_totals(
             is_total = len(wholes) == 1 and (len(parts) > 1 or number < len(named))
             if is_total and not gone(wholes[0]) and any(map(gone, parts)):
                 table, row, key = wholes[0]
-                sheets[table].hide(row, key, "a total that would reveal a part")
+                sheets[table].hide(row, key, BY_TOTAL)
                 found = True
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,11 +32,16 @@ _TIMES = frozenset(["time", "year", "years", "first", "last", "draws", "period"]
 _STANDARD = (10, 5)
 #: Most numbers of one kind that a reviewer is shown one by one.
 _ALONE = 3
+#: Words shown on each side of a number that a person must look at.
+_AROUND = 7
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output and its judgement; `file` is where it stands in the release."""
+    """One output and its judgement; `file` is where it stands in the release.
+
+    `attacked`: hidden counts and differences that all tables together do not give away.
+    """
 
     name: str
     kind: str
@@ -49,6 +55,7 @@ class Output:
     suppressed: int = 0
     secondary: int = 0
     actions: tuple[str, ...] = ()
+    attacked: int = 0
     file: str = ""
     command: str = ""
 
@@ -64,16 +71,19 @@ def judge(bundle: Bundle, earlier: Bundle | None = None) -> tuple[Output, ...]:
     tables = tables_of(bundle)
     compared = differences(tables_of(earlier), tables) if earlier is not None else {}
     reasons: dict[str, list[str]] = {}
+    held: Counter[str] = Counter()
     try:
         for hidden in attack(tables):
-            if not hidden.protected:
+            if hidden.protected:
+                held[hidden.table] += 1
+            else:
                 words = f"not shown, but {told(hidden, tables[hidden.table])}"
                 reasons.setdefault(hidden.table, []).append(words)
     except DisclosureError as error:
         raise SosError(f"the attack on the tables could not be run: {error}") from error
     found: list[Output] = []
     for result in bundle:
-        found += _outputs(result, reasons, compared)
+        found += _outputs(result, reasons, held, compared)
     return tuple(found)
 
 
@@ -90,6 +100,7 @@ def tables_of(bundle: Bundle) -> dict[str, SafeTable]:
 def _outputs(
     result: ChapterResult,
     attacked: Mapping[str, list[str]],
+    held: Mapping[str, int],
     compared: Mapping[str, list[str]],
 ) -> Iterator[Output]:
     command = _command(result)
@@ -100,7 +111,7 @@ def _outputs(
         words = [table.title, table.caption]
         kind = "table"
         if isinstance(item, SafeFigure):
-            kind = f"chart ({item.kind})"
+            kind = f"chart ({item.kind.replace('_', ' ')})"
             words += [item.subtitle, item.alt]
         words += [v for row in table.rows for v in row if isinstance(v, str)]
         bad = [*faults(table), *attacked.get(f"{result.name}/{name}", [])]
@@ -122,6 +133,7 @@ def _outputs(
             suppressed=record.suppressed,
             secondary=record.secondary,
             actions=record.actions,
+            attacked=held.get(f"{result.name}/{name}", 0),
             file=f"tables/{files[name]}",
             chapter=result.name,
             command=command,
@@ -135,6 +147,8 @@ def _rule(table: SafeTable) -> str:
     if table.record.status != "pass":
         return table.record.rule
     parts = [table.record.rule] if roles & {"count", "rate", "statistic", "authorities"} else []
+    if "count" in roles and table.record.population:
+        parts[0] += f"; counts of the cases '{table.record.population}'"
     if "rate" in roles:
         parts.append("rates of rounded counts, hidden where nearly all or few have the outcome")
     if "estimate" in roles:
@@ -170,7 +184,9 @@ def _numbers(result: ChapterResult) -> Output:
             look.append(claim)
     numbers = sum(not isinstance(c.value, str) for c in result.claims.values())
     reasons = tuple(bad) or (
-        (f"whole numbers below {threshold}, not of children?: {_gathered(look)}",) if look else ()
+        (f"whole numbers below {threshold}, not of children?: {_gathered(look, result)}",)
+        if look
+        else ()
     )
     from_records = any(c.origin in RECORD_ORIGINS for c in result.claims.values())
     return Output(
@@ -192,7 +208,22 @@ def _numbers(result: ChapterResult) -> Output:
     )
 
 
-def _gathered(claims: Sequence[Claim]) -> str:
+def _quoted(claim: Claim, result: ChapterResult) -> str:
+    """The words around a number where a sentence quotes it, so that a person knows what it is."""
+    place = re.compile(rf"\{{{re.escape(claim.id)}(?::\w+)?\}}")
+    for sentence in result.prose.values():
+        match = place.search(sentence)
+        if match:
+            before, after = (
+                " ".join(re.sub(r"\{[^{}]*\}", "…", text).split())
+                for text in (sentence[: match.start()], sentence[match.end() :])
+            )
+            left, right = before.split()[-_AROUND:], after.split()[:_AROUND]
+            return f" in '{' '.join([*left, claim.render(), *right])}'"
+    return ""
+
+
+def _gathered(claims: Sequence[Claim], result: ChapterResult) -> str:
     """The numbers for a person: one by one, but those of one kind and one function together."""
     kinds: dict[tuple[str, str, str], list[Claim]] = {}
     for claim in claims:
@@ -201,7 +232,7 @@ def _gathered(claims: Sequence[Claim]) -> str:
     for (name, unit, source), own in kinds.items():
         words = f" {unit}" if unit else ""
         if len(own) <= _ALONE:
-            told += [f"{c.id} is {c.value}{words}" for c in own]
+            told += [f"{c.id} is {c.value}{words}{_quoted(c, result)}" for c in own]
             continue
         values = sorted(float(c.value) for c in own)
         told.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -24,7 +25,7 @@ _MEANING = {
 }
 _COLUMNS = (
     *("name", "kind", "what", "origin", "rule", "status", "reasons", "cells", "suppressed"),
-    *("secondary", "actions", "command", "file", "sha256"),
+    *("secondary", "actions", "attacked", "command", "file", "sha256"),
 )
 
 
@@ -85,6 +86,7 @@ def _with(rows: Sequence[Row], rule: str) -> list[str]:
 def _head(rows: Sequence[Row], refused: bool) -> list[str]:
     tables = [r for r in rows if r["kind"] == "table" or r["kind"].startswith("chart")]
     hidden, later = sum(r["suppressed"] for r in tables), sum(r["secondary"] for r in tables)
+    attacked = sum(r["attacked"] for r in tables)
     origins = Counter(ORIGINS[r["origin"]] for r in rows)
     return [
         "Nothing was released: see what failed below."
@@ -92,6 +94,10 @@ def _head(rows: Sequence[Row], refused: bool) -> list[str]:
         else f"{len(rows)} outputs: {len(tables)} tables and charts, and what sentences say.",
         f"{sum(r['cells'] for r in tables):,} cells, {hidden} hidden as [c], "
         f"{later} of these so that another cannot be found.",
+        f"All tables were attacked together: {attacked} hidden counts, and differences of a group "
+        "and its part, stay as uncertain as the rules ask."
+        if attacked
+        else "All tables were attacked together: they hide no count.",
         "Where the numbers come from: "
         + "; ".join(f"{name} ({n} outputs)" for name, n in sorted(origins.items()))
         + ".",
@@ -115,12 +121,12 @@ def as_html(rows: Sequence[Row], *, refused: bool = False) -> str:
     )
     body = "".join(
         "<tr>"
-        f'<th scope="row">{escape(r["name"])}</th><td>{escape(r["kind"])}</td>'
+        f'<th scope="row">{_breaks(r["name"])}</th><td>{escape(r["kind"])}</td>'
         f"<td>{escape(r['what'])}</td><td>{escape(ORIGINS[r['origin']])}</td>"
         f"<td>{escape(r['rule'])}</td><td>{r['status']}</td>"
         f'<td class="n">{r["cells"]}</td><td class="n">{r["suppressed"]}</td>'
         f'<td class="n">{r["secondary"]}</td><td>{escape("; ".join(r["actions"]))}</td>'
-        f"<td>{escape(r['file'])} <code>{r['sha256'][:12]}</code></td></tr>"
+        f"<td>{_breaks(r['file'])} <code>{r['sha256'][:12]}</code></td></tr>"
         for r in _sorted(rows)
     )
     heads = (
@@ -143,6 +149,7 @@ th,td{{text-align:left;vertical-align:top;border-bottom:1px solid #b1b4b6;paddin
 .n{{text-align:right;font-variant-numeric:tabular-nums}}
 .wide{{overflow-x:auto}}
 .wide table{{font-size:.85rem}}
+.wide td:nth-child(3),.wide td:nth-child(5){{min-width:14rem}}
 </style>
 </head>
 <body>
@@ -166,6 +173,11 @@ SECURITY.md and docs/disclosure.md of the project.</p>
 </body>
 </html>
 """
+
+
+def _breaks(name: str) -> str:
+    """A long name that may break after its parts, so that it leaves room for words."""
+    return re.sub(r"([/_-])", r"\1<wbr>", escape(name))
 
 
 def _sorted(rows: Sequence[Row]) -> list[Row]:

@@ -44,21 +44,8 @@ from sos_analysis.pipeline.scan_marks import (
 
 #: Files that tools leave beside pages.
 _TOOLS = (".buildinfo", ".nojekyll", "robots.txt", "sitemap.xml", "objects.inv", "CNAME")
-#: Files that describe the others, and what in them is no number of a result.
+#: Files that describe the others.
 _DESCRIPTIONS = ("datapackage.json", "ro-crate-metadata.json")
-_OF_FILES = (
-    "name",
-    "path",
-    "@id",
-    "bytes",
-    "hash",
-    "sha256",
-    "contentSize",
-    "version",
-    "softwareVersion",
-    "@context",
-)
-_DATED = ("datePublished", "dateCreated", "dateModified", "created", "endTime", "startTime")
 _MOST = 5
 
 
@@ -349,17 +336,10 @@ class _Scanner:
         self.findings(path, notebooks.json_text(where, value))
 
     def described(self, path: Path, where: str, value: Any) -> None:
-        """Words of a description of files: no sizes, fingerprints, versions, days of making."""
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                if key not in (*_OF_FILES, *_DATED):
-                    self.described(path, where, inner)
-        elif isinstance(value, list):
-            for inner in value:
-                self.described(path, where, inner)
-        elif value is not None and not isinstance(value, bool):
-            self.number(path, where, self.can.unsaid(str(value)))
-            self.marks(path, where, str(value))
+        """Words of a description of files."""
+        for text in pages.said_of_files(value):
+            self.number(path, where, self.can.unsaid(text))
+            self.marks(path, where, text)
 
     # --- across files ------------------------------------------------------------------------
 

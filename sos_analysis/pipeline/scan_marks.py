@@ -1,7 +1,8 @@
 """What must not be read anywhere: numbers without an origin, record-level values, paths, names.
 
-A number may stand in text without being a claim only in the contexts of `_ALLOWED`: dates, legal
-sections, statistical levels, versions and the like. A count of children is in none of them.
+A number may stand in text without being a claim only in the contexts that the list of allowed
+numbers (`stray`) names: dates, legal sections, statistical levels, versions and the like. A count
+of children is in none of them.
 """
 
 from __future__ import annotations
@@ -13,48 +14,10 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from sos_analysis.pipeline.stray import contexts_allowed
 from sos_analysis.sources import ROOT
 
-_MONTH = (
-    "January|February|March|April|May|June|July|August|September|October|November|December"
-    "|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
-)
 _N = r"\d[\d,]*(?:\.\d+)?"
-_UNITS = (
-    r"(?:working\s+)?(?:days?|weeks?|months?|years?|hours?|minutes?|seconds?)"
-    r"|bytes|kB|MB|GB|files|px|pixels|rem|points?|digits|decimals?|cores"
-)
-
-#: Contexts in which a number is no count of anybody. Each is taken out before numbers are sought.
-_ALLOWED = [
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"https?://\S+|www\.\S+|\bdoi[:.]\S+|10\.\d{4,}/\S+",
-        r"\bcommit [0-9a-f]{7,40}\b",
-        r"\bUTF-8\b|\bCC-BY-4\.0\b",
-        r"\([A-Za-z ]+[-−]\s?1\)|\bAR\(1\)",  # degrees of freedom
-        r"\bWCR-\d\d\b",  # a bootstrap, with the weights of its residuals
-        rf"\b\d{{1,2}}(?:st|nd|rd|th)?\s+(?:{_MONTH})\b(?:\s+\d{{4}})?",
-        rf"\b(?:{_MONTH})\s+\d{{4}}\b",
-        r"\b(?:19|20)\d\d(?:\s*[/–-]\s*(?:(?:19|20)?\d\d))?\b",  # a year, a financial year
-        r"\b\d{4}-\d\d-\d\d\b",  # an ISO date: `record_level` looks at it
-        r"\b(?:9[059]|1|5|10|400)(?:st)?\s?(?:%|per\s?cent)",  # levels; zoom
-        r"(?<!\d )\b(?:per|of|in|for|each|every)\s+1(?:00|,?000|0,?000|00,?000)\b",
-        r"\bp\s?[<=>≤≥]\s?0\.\d+",
-        r"\b(?:sections?|s\.?|Regulation|Article|Part|Schedule|Chapter|Table|Figure|Fig\.?|Step"
-        r"|Equation|eq\.?|version|Version|v|level|Level|wave|round|RQ|no\.|number|page|pp?\.)"
-        rf"\s*{_N}(?:\.\d+)*(?:\s*(?:to|and|or|–|-)\s*{_N})?",
-        rf"\b(?:aged?|ages)\s+{_N}(?:\s*(?:to|and|–|-)\s*{_N})?",
-        rf"\b{_N}(?:\s*(?:to|and|or|–|-)\s*{_N})?[\s-](?:{_UNITS})\b",
-        r"\b(?:Python|HTML|WCAG|ARIA|CC BY|Attribution|Licence|License|OGL|axe|DuckDB|Plotly"
-        rf"|Jupyter Book|Sphinx|pandas|numpy)\s+v?{_N}(?:\.\d+)*"
-        rf"(?:\s*(?:,|to|or|and)\s*{_N}(?:\.\d+)*)*",
-        r"\b\d+(?:\.\d+){2,}\b",  # a version
-        r"\b\d+\s?\(\d+(?:[–-]\d+)?\)(?:\s?:\s?\d+(?:[–-]\d+)?)?",  # volume, issue, pages
-        r"\b\d+\s?:\s?\d+[–-]\d+",
-        r"\b(?:year|time|period)\s+[−-]?\d\b",
-    )
-]
 _NUMBER = re.compile(rf"(?<![\w.#&/\\])[+−-]?(?:{_N}|\.\d+)(?![\w]*[A-Za-z_])%?")
 _SPACE = re.compile(r"\s+")
 
@@ -96,7 +59,7 @@ def numbers(text: str, *, contexts: bool = True) -> Iterator[str]:
     """
     plain = _SPACE.sub(" ", text)
     rest = plain
-    for pattern in _ALLOWED if contexts else ():
+    for pattern in contexts_allowed() if contexts else ():
         rest = pattern.sub(lambda m: " " * len(m[0]), rest)
     for match in _NUMBER.finditer(rest):
         yield plain[max(0, match.start() - 30) : match.end() + 30].strip()

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 _VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"]
@@ -35,6 +36,16 @@ _EMBEDDED = re.compile(r"(?i)\bdata:[\w/+.;=-]*,")
 _LAYOUT = ("viewport", "generator", "docsearch:version")
 #: Mathematics: numbers of formulas are part of the text of a method.
 _FORMULA = re.compile(r"<math\b.*?</math>", re.DOTALL)
+
+
+#: In a description of files, what is no number of a result.
+_OF_FILES = frozenset(
+    (
+        *("name", "path", "@id", "bytes", "hash", "sha256", "contentSize", "version", "@context"),
+        *("softwareVersion", "datePublished", "dateCreated", "dateModified", "created"),
+        *("endTime", "startTime"),
+    )
+)
 
 
 class Page(HTMLParser):
@@ -147,6 +158,19 @@ def markdown(source: str) -> str:
     text = re.sub(r"^\s*:{3,}.*$|^\s*:[\w-]+:.*$", " | ", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*\d{1,2}\. ", " | ", text, flags=re.MULTILINE)
     return text
+
+
+def said_of_files(value: Any) -> Iterator[str]:
+    """Words of a description of files: no sizes, fingerprints, versions, days of making."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in _OF_FILES:
+                yield from said_of_files(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from said_of_files(inner)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 def fenced(source: str) -> str:

@@ -59,7 +59,7 @@ _NEAR = 40
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the list: an element that is not read, or a pattern; where, and why."""
+    """One line of the list: an element that is not read, a pattern or a context; where, and why."""
 
     kind: str
     text: str
@@ -81,18 +81,36 @@ def allowed(path: Path = ALLOWED) -> tuple[Entry, ...]:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise SosError(f"{path.name}: {error}") from error
     found = []
-    for key, name in (("elements", "selector"), ("patterns", "pattern")):
+    names: dict[str, str] = content.get("names", {})
+    for key, name in (("elements", "selector"), ("patterns", "pattern"), ("contexts", "pattern")):
         for row in content.get(key, []):
             if not row.get(name) or not str(row.get("reason", "")).strip():
                 raise SosError(f"{path.name}: each of [[{key}]] needs a {name} and a reason")
             if set(row) - {name, "reason", "pages"}:
                 raise SosError(f"{path.name}: [[{key}]] knows {name}, reason and pages alone")
+            text = row[name]
+            for short, whole in names.items() if key == "contexts" else ():
+                text = text.replace(f"<{short}>", whole)
             try:
-                re.compile(row[name] if key == "patterns" else "")
+                re.compile("" if key == "elements" else text)
             except re.error as error:
                 raise SosError(f"{path.name}: {row[name]!r} is no pattern: {error}") from error
-            found.append(Entry(name, row[name], row["reason"], row.get("pages", "*")))
+            kind = "context" if key == "contexts" else name
+            found.append(Entry(kind, text, row["reason"], row.get("pages", "*")))
     return tuple(found)
+
+
+@cache
+def contexts_allowed(path: Path = ALLOWED) -> tuple[re.Pattern[str], ...]:
+    """Contexts in which a number is no count of anybody, for texts that are no page.
+
+    Raises
+    ------
+    SosError
+        As `allowed`.
+    """
+    found = (e for e in allowed(path) if e.kind == "context")
+    return tuple(re.compile(entry.text, re.IGNORECASE) for entry in found)
 
 
 @dataclass(frozen=True)
