@@ -136,8 +136,8 @@ def main_messages(bundle: Bundle) -> str:
         said.append(
             (
                 "Real and made up.",
-                "The individual records are not public, so every worked example in this report "
-                "runs on made-up records, and none of them is a finding.",
+                "Individual records are not public, so every worked example runs on made-up ones, "
+                "and none of them is a finding.",
             )
         )
     assert len(said) <= MOST_MESSAGES

@@ -138,8 +138,8 @@ def _nulls(found: Published) -> str:
 def _secondary(found: Published) -> str:
     """The secondary analyses in one sentence; what could not be read is said to be so."""
     told = {
-        "secondary.embeddedness": "how well the approach was embedded and delivered does not "
-        "explain its results",
+        "secondary.embeddedness": "how far the approach was embedded and how well it was "
+        "delivered do not explain its results",
         "secondary.practice_models": "effects are larger once similar approaches in the "
         "comparison authorities are allowed for",
     }
