@@ -122,10 +122,12 @@ def code_hash(*modules: str) -> str:
 
 def versions(*distributions: str) -> dict[str, str]:
     """Installed version of each library; ``"absent"`` where it is not installed."""
-    found = {}
-    for name in distributions:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    return {name: _version(name) for name in distributions}
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "absent"
