@@ -30,7 +30,7 @@ Status = Literal["ran", "cached", "failed", "skipped", "stopped"]
 
 _PROGRESS_SECONDS = 10.0
 _STOP_GRACE_SECONDS = 8.0
-#: Steps set free by the same one come one by one; none starts before the others could have come.
+#: The steps that one sets free come a moment later, one by one; until then no other starts.
 _SETTLE_SECONDS = 0.1
 
 
@@ -337,6 +337,7 @@ class Run:
         self._stopped = False
         self._lock = threading.Lock()
         self._places = threading.Condition()
+        self._settled = 0.0
         self._waiting: set[str] = set()
         self._busy = 0
         self._ranks: dict[str, float] = {}
@@ -410,22 +411,22 @@ class Run:
         """A place among the running: for whom the most waits, once one is free."""
         with self._places:
             self._waiting.add(step.name)
-        time.sleep(_SETTLE_SECONDS)
-        with self._places:
-            while not self._stopped and (self._busy >= self.jobs or self._first() != step.name):
-                self._places.wait(0.5)  # a signal wakes nobody
+            self._settled = time.monotonic() + _SETTLE_SECONDS
+            while not self._stopped and not self._may_start(step.name):
+                self._places.wait(_SETTLE_SECONDS / 2)  # a signal wakes nobody
             self._waiting.discard(step.name)
             self._busy += 1
-            self._places.notify_all()
         try:
             yield
         finally:
             with self._places:
                 self._busy -= 1
-                self._places.notify_all()
+                self._settled = time.monotonic() + _SETTLE_SECONDS
 
-    def _first(self) -> str:
-        return max(self._waiting, key=lambda name: (self._ranks.get(name, 0.0), name))
+    def _may_start(self, name: str) -> bool:
+        if self._busy >= self.jobs or time.monotonic() < self._settled:
+            return False
+        return name == max(self._waiting, key=lambda one: (self._ranks.get(one, 0.0), one))
 
     def _execute(self, step: Step) -> None:
         with self._turn(step):
