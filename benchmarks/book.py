@@ -11,13 +11,16 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from common import RESULTS, ROOT, machine, measured, store
+
+# The tests build in such a copy too.
+sys.path.insert(0, str(ROOT / "tests"))
+from repository_copy import copy_repository
 
 TARGETS = {"cold": 240.0, "unchanged": 2.0, "one notebook": 20.0, "import": 0.5}
 NAMES = {
@@ -27,21 +30,6 @@ NAMES = {
     "import": "`import sos_analysis`",
     "by hand": "By hand: extract, Papermill in turn, jupyter-book",
 }
-
-
-def copy(to: Path) -> Path:
-    """A copy of what git tracks, and of new files it does not ignore."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, to / name)
-    return to
 
 
 def run(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -93,7 +81,8 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         first, second = Path(scratch) / "build", Path(scratch) / "by-hand"
-        copy(first)
+        copy_repository(first)
+        copy_repository(second)
         build = ["sos_analysis", "build", "--quiet", "--scale", str(chosen.scale)]
         cold = run(first, *build)
         unchanged = run(first, *build)
@@ -104,7 +93,7 @@ def main() -> None:
         notebook.write_text(json.dumps(told, indent=1), encoding="utf-8")
         changed = run(first, *build)
         imported = run(first, "timeit", "-n1", "-r1", "'import sos_analysis'")
-        hand = by_hand(copy(second), first, chosen.scale)
+        hand = by_hand(second, first, chosen.scale)
     made = {
         **machine("papermill", "jupyter-book", "sphinx", "myst-nb"),
         "scale": chosen.scale,
