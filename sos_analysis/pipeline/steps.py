@@ -440,8 +440,10 @@ class Run:
             self._finish(StepResult(step.name, status, elapsed, reason, summary))
 
         blocked = self._blocked(step)
-        if self._stopped:
-            return done("stopped", "interrupted")
+        if self._stopped:  # before it began: one line about each would bury what was stopped
+            with self._lock:
+                self.results[step.name] = StepResult(step.name, "stopped", 0.0, "interrupted")
+            return None
         if blocked:
             return done("skipped", blocked)
         inputs, why = self._pending[step.name]
