@@ -19,6 +19,7 @@ ROOT = PACKAGE.parent
 _NAME = PACKAGE.name
 
 
+@cache
 def _path(module: str) -> Path | None:
     """File of a dotted module of this package, or None if there is no such module."""
     stem = PACKAGE.joinpath(*module.split(".")[1:])
@@ -112,20 +113,24 @@ def digest(parts: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
 def code_hash(*modules: str) -> str:
     """Hash of a closure; line endings do not count, so that a Windows checkout agrees."""
     return digest(
-        (
-            str(path.relative_to(PACKAGE).as_posix()),
-            hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest(),
-        )
+        (str(path.relative_to(PACKAGE).as_posix()), _source_hash(path))
         for path in closure(*modules)
     )
 
 
+@cache
+def _source_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
 def versions(*distributions: str) -> dict[str, str]:
     """Installed version of each library; ``"absent"`` where it is not installed."""
-    found = {}
-    for name in distributions:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    return {name: _version(name) for name in distributions}
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "absent"

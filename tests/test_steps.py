@@ -21,7 +21,7 @@ from sos_analysis import chapters, sources
 from sos_analysis.chapters import CHAPTERS
 from sos_analysis.errors import SosError
 from sos_analysis.freshness import stale
-from sos_analysis.pipeline.steps import Console, Run, Step, one_build
+from sos_analysis.pipeline.steps import Console, Run, Step, one_build, ranks
 
 WORKER = """
 import os, sys, time
@@ -103,6 +103,29 @@ def test_only_what_changed_runs_again(room):
     (folder / "made" / "two").write_text("meddled")
     assert build()[1] == {"one": "cached", "two": "ran", "page": "cached"}
     assert (folder / "made" / "two").read_text() == "b+one+two"
+
+
+def test_what_most_hangs_on_goes_first(room):
+    """Of three steps set free together, the head of the longest chain, not of the dearest step."""
+    folder, _, _ = room
+
+    def step(name: str, cost: float, **more: tuple[str, ...]) -> Step:
+        out = folder / "made" / name
+        arguments = {"out": str(out), "parts": [], "add": name}
+        return Step(name, "join", arguments, lambda: {"a": "1"}, (out,), cost=cost, **more)
+
+    steps = [
+        step("root", 1),
+        step("dear", 30, needs=("root",)),
+        step("light", 5, needs=("root",)),
+        step("head", 2, needs=("root",)),
+        step("tail", 40, after=("head",)),
+        step("end", 1, needs=("dear", "light"), after=("tail",)),
+    ]
+    assert ranks(steps)["head"] == 2 + 40 + 1
+    run = Run(folder / "_build", Console("quiet"), jobs=1, worker="toy_worker")
+    assert run.all(steps)
+    assert list(run.results) == ["root", "head", "tail", "dear", "light", "end"]
 
 
 def test_a_failure_keeps_the_last_good_result_and_stops_only_what_needs_it(room):

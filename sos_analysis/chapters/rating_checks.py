@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis import checks as check
-from sos_analysis.chapters.kept_curve import kept_curve
 from sos_analysis.checks import ALPHA, CheckResult
 from sos_analysis.evidence import RATED_ORIGINS
 from sos_analysis.study.universe import load_universe
@@ -77,6 +76,9 @@ def _curve(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> list[C
     e = found.preferred
     if not math.isfinite(e.p_primary):
         return []
+    # Here, because made-up data, which are not rated, do without it and all it imports.
+    from sos_analysis.chapters.kept_curve import kept_curve
+
     seed = chosen["seed"] or study.inference.seed
     made = kept_curve(study, found.outcome, chosen["extract"], load_universe(), seed=seed)
     same = made.estimate * math.copysign(1.0, e.att) > 0

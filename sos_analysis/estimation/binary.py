@@ -39,6 +39,8 @@ SPECIFICATIONS = ("original", "preferred")
 EXTREME = 20.0
 #: Largest score of a converged fit, relative to the sum of weights.
 SCORE = 1e-6
+#: Newton steps before the fit proper; from a sensible start it takes about seven.
+_STEPS = 12
 NAN = float("nan")
 
 
@@ -241,7 +243,9 @@ def _fit(x: Floats, table: CellTable) -> tuple[Floats, str]:
         warnings.simplefilter("ignore")  # separation and convergence are judged below
         model = sm.GLM(table.y, x, family=sm.families.Binomial(), var_weights=table.n)
         try:
-            result = model.fit(maxiter=50, tol=1e-12, tol_criterion="deviance", wls_method="qr")
+            result = model.fit(
+                _near(x, table), maxiter=50, tol=1e-12, tol_criterion="deviance", wls_method="qr"
+            )
         except (np.linalg.LinAlgError, ValueError) as error:
             return np.empty(0), f"the fit failed ({type(error).__name__})"
     beta = np.asarray(result.params, dtype=float)
@@ -253,6 +257,28 @@ def _fit(x: Floats, table: CellTable) -> tuple[Floats, str]:
     if np.abs(score).max() > SCORE * table.n.sum():
         return beta, "the fit did not converge"
     return beta, ""
+
+
+def _near(x: Floats, table: CellTable) -> Floats | None:
+    """Where to begin: Newton's steps on sums of squares, each a fraction of a step on rows.
+
+    None where they do not settle; then the fit begins where it always would.
+    """
+    beta = np.zeros(x.shape[1])
+    for _ in range(_STEPS):
+        p = _p(x @ beta)
+        weight = table.n * p * (1 - p)
+        try:
+            step = np.linalg.solve((x * weight[:, None]).T @ x, x.T @ (table.n * (table.y - p)))
+        except np.linalg.LinAlgError:
+            return None
+        beta = beta + step
+        moved = np.abs(x @ step).max()
+        if not moved < EXTREME:
+            return None
+        if moved < 1e-9:
+            return beta
+    return None
 
 
 def _p(eta: Floats) -> Floats:

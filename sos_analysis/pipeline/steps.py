@@ -30,6 +30,8 @@ Status = Literal["ran", "cached", "failed", "skipped", "stopped"]
 
 _PROGRESS_SECONDS = 10.0
 _STOP_GRACE_SECONDS = 8.0
+#: The steps that one sets free come a moment later, one by one; until then no other starts.
+_SETTLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Step:
         Steps without whose success this one cannot run.
     after
         Steps that come first, but whose failure does not stop this one.
+    cost
+        Seconds it takes, roughly: of steps that could run, those go first on which the most hangs.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Step:
     outputs: tuple[Path, ...] = ()
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    cost: float = 1.0
 
     @property
     def slug(self) -> str:
@@ -119,6 +124,21 @@ class Hashes:
             with self._lock:
                 write_atomic(self._store, json.dumps(self._known, sort_keys=True))
             self._changed = False
+
+
+def ranks(steps: Sequence[Step]) -> dict[str, float]:
+    """Seconds from the start of each step to the end of all that hangs on it, alone."""
+    found: dict[str, float] = {}
+    behind = {step.name: [s for s in steps if step.name in (*s.needs, *s.after)] for step in steps}
+
+    def rank(step: Step) -> float:
+        if step.name not in found:
+            found[step.name] = step.cost + max(map(rank, behind[step.name]), default=0.0)
+        return found[step.name]
+
+    for step in steps:
+        rank(step)
+    return found
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -316,6 +336,11 @@ class Run:
         self._pending: dict[str, tuple[dict[str, str], str]] = {}
         self._stopped = False
         self._lock = threading.Lock()
+        self._places = threading.Condition()
+        self._settled = 0.0
+        self._waiting: set[str] = set()
+        self._busy = 0
+        self._ranks: dict[str, float] = {}
 
     # --- state -------------------------------------------------------------------------------
 
@@ -381,7 +406,33 @@ class Run:
             self.results[result.name] = result
         self.console.result(result)
 
+    @contextlib.contextmanager
+    def _turn(self, step: Step) -> Iterator[None]:
+        """A place among the running: for whom the most waits, once one is free."""
+        with self._places:
+            self._waiting.add(step.name)
+            self._settled = time.monotonic() + _SETTLE_SECONDS
+            while not self._stopped and not self._may_start(step.name):
+                self._places.wait(_SETTLE_SECONDS / 2)  # a signal wakes nobody
+            self._waiting.discard(step.name)
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._places:
+                self._busy -= 1
+                self._settled = time.monotonic() + _SETTLE_SECONDS
+
+    def _may_start(self, name: str) -> bool:
+        if self._busy >= self.jobs or time.monotonic() < self._settled:
+            return False
+        return name == max(self._waiting, key=lambda one: (self._ranks.get(one, 0.0), one))
+
     def _execute(self, step: Step) -> None:
+        with self._turn(step):
+            self._run_now(step)
+
+    def _run_now(self, step: Step) -> None:
         started = time.perf_counter()
 
         def done(status: Status, reason: str = "", summary: str = "") -> None:
@@ -389,8 +440,10 @@ class Run:
             self._finish(StepResult(step.name, status, elapsed, reason, summary))
 
         blocked = self._blocked(step)
-        if self._stopped:
-            return done("stopped", "interrupted")
+        if self._stopped:  # before it began: one line about each would bury what was stopped
+            with self._lock:
+                self.results[step.name] = StepResult(step.name, "stopped", 0.0, "interrupted")
+            return None
         if blocked:
             return done("skipped", blocked)
         inputs, why = self._pending[step.name]
@@ -455,6 +508,7 @@ class Run:
         from doit.task import dict_to_task
 
         run = self
+        self._ranks = ranks(steps)
 
         class Loader(TaskLoader2):  # type: ignore[misc]
             """Gives doit the steps as tasks; nothing is read from disk."""
@@ -473,7 +527,8 @@ class Run:
                 "backend": "json",
                 "dep_file": str(self.folder / "state" / ".doit.json"),
                 "reporter": "zero",
-                "num_process": self.jobs,
+                # A thread a step, most of which wait: `_turn` says whose turn it is.
+                "num_process": len(steps),
                 "par_type": "thread",
                 "continue": True,
                 "verbosity": 2,
