@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import pytest
+from returns_files import cin_xml, ssda903_csv, write
 
 from sos_analysis.errors import RecordsError
 from sos_analysis.local.profile import local_profile
@@ -49,3 +51,23 @@ def test_several_authorities_need_a_name(tmp_path, small_extract, small_study) -
     with pytest.raises(RecordsError, match="--la CODE"):
         local_profile(small_extract, out, small_study)
     assert out.read_text() == "before"
+
+
+def test_any_code_of_an_authority_serves_and_care_alone_is_refused(tmp_path, small_study) -> None:
+    """Codes are not always figures; a page already there stays as it is where none is made."""
+    day = date(2018, 5, 1)
+    child = {"PersonBirthDate": date(2010, 5, 1), "GenderCurrent": "2", "Ethnicity": "WBRI"}
+    case = {"CINreferralDate": day, "ReferralNFA": True}
+    children = [{**child, "LAchildID": f"c{i}", "CINdetails": [case]} for i in range(12)]
+    census = cin_xml(2019, children, lea="E09000033")
+    page = local_profile(
+        write(tmp_path / "gss", {"a.xml": census}), tmp_path / "p.html", small_study
+    )
+    before = page.read_text("utf-8")
+    assert "E09000033" in before
+    assert "Made-up data" not in before
+    care = [{"CHILD": "c1", "DECOM": day, "RNE": "S", "LS": "C2", "PLACE": "U1"}]
+    alone = write(tmp_path / "care", {"801/episodes.csv": ssda903_csv("Episodes", care)})
+    with pytest.raises(RecordsError, match="takes its years from referrals"):
+        local_profile(alone, page, small_study)
+    assert page.read_text("utf-8") == before

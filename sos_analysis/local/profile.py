@@ -75,6 +75,12 @@ def local_profile(path: Path, out: Path, study: Study, *, la: str = "") -> Path:
     records = open_extract(path, authority=la or None, authorities=[la] if la else None)
     with records:
         found = records.tables["referrals"].select("la").distinct().to_pyarrow()["la"].to_pylist()
+        if not found:
+            raise RecordsError(
+                f"{path}: no referral with a date is there, and the page takes its years from "
+                "referrals. Put the CIN Census (or the extract's cin files) beside these records; "
+                "check-extract says what was read."
+            )
         if len(found) != 1:
             raise RecordsError(
                 f"{path}: holds {len(found)} authorities ({', '.join(sorted(found)[:5])}); a local "
@@ -92,13 +98,18 @@ def local_profile(path: Path, out: Path, study: Study, *, la: str = "") -> Path:
         minimum_authorities=1,
         source=f"{study.disclosure.source} Minimum of authorities waived: its own page.",
     )
-    text = page(found[0], yearly, rules, notes, made_up=int(found[0]) < 201)
+    text = page(found[0], yearly, rules, notes, made_up=_made_up(found[0]))
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(f".{out.name}.{os.getpid()}")
     scratch.write_text(text, encoding="utf-8")
     os.replace(scratch, out)
     return out
+
+
+def _made_up(la: str) -> bool:
+    """Codes of made-up authorities are below 201, where real ones begin; not every code counts."""
+    return la.isdecimal() and int(la) < 201
 
 
 def _within(study: Study, records: Any) -> Study:

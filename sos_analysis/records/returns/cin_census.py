@@ -164,6 +164,10 @@ class _Reader:
                 )
             self._year = int(stated)
         self._la = held.get("LEA", self._la)
+        if self._la is not None and not (self._la.isascii() and self._la.isalnum()):
+            raise RecordsError(
+                "Header/LEA is no code of an authority; write its three figures, such as 801."
+            )
 
     def _child(self, child: Held) -> None:
         if self._la is None or self._year is None:
