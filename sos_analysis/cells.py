@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from sos_analysis.errors import ParameterError, RecordsError, StudyError
+from sos_analysis.event_checks import check_events, no_event
 from sos_analysis.margins import COLUMNS, margins_of, memtable
 from sos_analysis.placing import (
     DONUT,
@@ -143,7 +144,7 @@ def collapse_coded(
     with _held(coded, intervals, sample, inside, study, groups, rest).cache() as held:
         _check(held, coded, study, outcome, intervals, len(sample) * whole, (groups, rest))
         found = _counted(held)
-        parts = []
+        parts: list[Cells | None] = []
         for wanted, pooled in ((groups, False), (rest, True)):
             if not wanted:
                 parts.append(None)
@@ -302,44 +303,10 @@ def _check(
                 las = _inside(study, outcome) if rest else sample_of(study, outcome)
                 inside = given["la"].isin(las)
                 own = given.filter(~inside if rest else inside)
-                _check_events(place_events(own, intervals), study, outcome)
+                check_events(place_events(own, intervals), study, outcome)
     there = (found["rows"] - found["rest"], found["rest"])
     if any(asked and not n for asked, n in zip(wanted, there, strict=True)):
-        raise RecordsError(_no_event(outcome))
-
-
-def _no_event(outcome: str) -> str:
-    return (
-        f"outcome {outcome!r}: no event in any authority of the study's matched groups. "
-        "Check that the LA codes of the study file are those of the extract."
-    )
-
-
-def _check_events(placed: ibis.Table, study: Study, outcome: str) -> None:
-    from ibis import literal
-
-    start, end = literal(study.data_start), literal(study.data_end)
-    given = [name for name in placed.columns if name not in ("first", "last")]
-    faults = {
-        **{f"null {name!r}": placed[name].isnull() for name in given},  # noqa: PD003
-        f"'event_date' before data_start ({study.data_start})": placed["event_date"] < start,
-        f"'event_date' after data_end ({study.data_end})": placed["event_date"] > end,
-        "'window_end' before 'event_date'": placed["window_end"] < placed["event_date"],
-    }
-    counts = placed.aggregate(
-        rows=placed.count(),
-        **{f"fault_{i}": fault.sum().cast("int64") for i, fault in enumerate(faults.values())},
-    )
-    found = counts.to_pyarrow().to_pylist()[0]
-    if not found["rows"]:
-        raise RecordsError(_no_event(outcome))
-    for i, fault in enumerate(faults):
-        if found[f"fault_{i}"]:
-            raise RecordsError(
-                f"outcome {outcome!r}: {found[f'fault_{i}']} of {found['rows']} events have "
-                f"{fault}. Correct or drop them where outcomes are defined; a covariate that is "
-                "not known takes the category 'missing'."
-            )
+        raise RecordsError(no_event(outcome))
 
 
 def _counted(held: ibis.Table) -> pd.DataFrame:
@@ -388,13 +355,14 @@ def _frame(
     return frame.sort_values(["la", "first", "last", *strata], ignore_index=True)
 
 
-def _category(place: NDArray[Any], words: Sequence[str]) -> pd.Categorical:
+def _category(place: NDArray[Any], words: Sequence[Any] | pd.Index[Any]) -> Any:
     """Words by their place, as categories of those that are there."""
-    there = {str(words[i]): i for i in np.flatnonzero(np.bincount(place, minlength=len(words)))}
+    held = np.bincount(place, minlength=len(words)) > 0
+    there = {str(word): i for i, word in enumerate(words) if held[i]}
     kept = sorted(there)
     code = np.full(len(words), -1, dtype=np.int64)
     code[[there[word] for word in kept]] = np.arange(len(kept))
-    return pd.Categorical.from_codes(code[place], kept)
+    return pd.Categorical.from_codes(code[place], pd.Index(kept))
 
 
 def save(cells: Cells, path: Path) -> None:

@@ -88,7 +88,7 @@ def margins_of(
     DataFrame sorted by its key: `COLUMNS`, `largest`, `second` (see `cells.Cells.margins`).
     """
     where = _slots(frame, study, outcome, intervals)
-    covariates = list(strata)
+    covariates = [str(name) for name in strata]
     size = len(intervals)
     place = np.array([las.index(la) for la in where.las], dtype=np.int64)[where.pairs["la"]]
     slot = (place * size + where.pairs["first"].to_numpy()) * size + where.pairs["last"].to_numpy()

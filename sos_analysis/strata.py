@@ -70,7 +70,7 @@ def numbered(choices: Mapping[str, Choice]) -> tuple[Any, pd.DataFrame]:
     sizes = [len(choice.words) for choice in choices.values()]
     places = np.unravel_index(np.arange(int(np.prod(sizes, dtype=np.int64))), sizes or (1,))
     words = {
-        name: pd.Categorical.from_codes(place, list(choice.words))
+        name: pd.Categorical.from_codes(place, pd.Index(list(choice.words)))
         for (name, choice), place in zip(choices.items(), places, strict=False)
     }
     return stratum.cast("int32"), pd.DataFrame(words, index=range(len(places[0])))

@@ -19,6 +19,8 @@ from sos_analysis.cells import Cells, anniversary, calendar, collapse, load, pla
 from sos_analysis.comparison import balance, matched, series
 from sos_analysis.comparison.matching import cem_weights, l1
 from sos_analysis.errors import ParameterError, RecordsError, StudyError
+from sos_analysis.outcomes import coded_events, events
+from sos_analysis.records.extract import open_extract
 from sos_analysis.study import (
     DisclosureRules,
     Group,
@@ -855,3 +857,30 @@ def test_a_study_without_comparators_is_refused_before_records_are_read(small_st
         build_cells(alone, tmp_path)
     with pytest.raises(StudyError, match=r"comparator group kinship; add one under pilots"):
         cells_for(alone, tmp_path, "kinship", "original")
+
+
+@pytest.mark.parametrize("outcome", ["duration", "kinship", "icpc"])
+def test_cells_by_number_are_those_by_words(
+    outcome: str, small_study: Study, small_extract: Path
+) -> None:
+    """Two ways to the same counts: words of the events, and their numbers with the rest beside.
+
+    The three outcomes between them have every covariate but elevated risk, in two sets.
+    """
+    covariates = small_study.outcome(outcome).cell_covariates
+    with open_extract(small_extract) as records:
+        words = events(records, small_study, outcome)
+        slow = [
+            collapse(words, small_study, outcome, covariates=covariates, rest=rest)
+            for rest in (False, True)
+        ]
+        coded = coded_events(records, small_study, outcome, covariates=covariates)
+        fast = cells_module.collapse_coded(
+            coded, small_study, outcome, covariates=covariates, rest=True
+        )
+    for one, other in zip(slow, fast, strict=True):
+        assert other is not None
+        assert len(one.frame) > 100
+        assert one.meta == other.meta
+        pd.testing.assert_frame_equal(one.frame, other.frame)
+        pd.testing.assert_frame_equal(one.margins, other.margins)
