@@ -7,11 +7,11 @@ which every backend has, and all of them are dropped before the engine is left.
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shutil
 import tempfile
+import uuid
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,8 +105,7 @@ class Engine:
         address = address or os.environ.get(ENGINE, "") or "duckdb"
         memory_limit = checked_limit(memory_limit or os.environ.get(MEMORY, "") or "4GB")
         self._held: list[Any] = []
-        self._views: list[tuple[str, Any]] = []
-        self._number = itertools.count()
+        self._views: list[str] = []
         self._scratch: Path | None = None
         try:
             if address == "duckdb":
@@ -141,20 +140,15 @@ class Engine:
     def view(self, table: ibis.Table) -> ibis.Table:
         """A name for a table that is not held: what is built on it is short, and so soon planned.
 
-        What it rests on must last until `drop` or `close`.
+        What it rests on must last as long as it is used; the name goes with `close`.
         """
-        name = f"sos_view_{next(self._number)}"
+        name = f"sos_view_{uuid.uuid4().hex}"  # Spark's sessions share their names
         seen = self.con.create_view(name, table, overwrite=True)
-        self._views.append((name, seen))
+        self._views.append(name)
         return seen
 
     def drop(self, table: ibis.Table) -> None:
-        """Drop a materialised table, or the name of a view."""
-        for i, (name, seen) in enumerate(self._views):
-            if seen is table:
-                self.con.drop_view(name)
-                del self._views[i]
-                return
+        """Drop a materialised table. A view stays: Spark forgets what was built on one it drops."""
         for i, held in enumerate(self._held):
             if held is table:
                 held.release()
@@ -165,12 +159,12 @@ class Engine:
         """Drop what is held, disconnect, remove the scratch folder; more than once does nothing."""
         if self.con is None:
             return
-        for name, _ in reversed(self._views):
-            self.con.drop_view(name)
-        self._views.clear()
         for held in self._held:
             held.release()
         self._held.clear()
+        for name in reversed(self._views):
+            self.con.drop_view(name)
+        self._views.clear()
         self.con.disconnect()
         self.con = None
         self._sweep()
