@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
+import tempfile
 import tomllib
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from lxml import etree
 
 from sos_analysis.errors import ParameterError, StudyError
@@ -26,9 +29,12 @@ TEMPLATE = ROOT / "data" / "study" / "restricted.template.toml"
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, small_study) -> Path:
     """One authority as returns of all years, and as an NPD extract."""
-    place = tmp_path_factory.mktemp("returns")
+    return _all_kinds(small_study, tmp_path_factory.mktemp("returns"), scale=0.1)
+
+
+def _all_kinds(study, place: Path, **drawn) -> Path:
     for kind in ("cin-census", "ssda903", "npd"):
-        write_returns(small_study, kind, place / kind, scale=0.1)
+        write_returns(study, kind, place / kind, **drawn)
     both = place / "both"
     both.mkdir()
     for source in (place / "cin-census").glob("*.xml"):
@@ -141,10 +147,25 @@ def test_returns_and_extract_tell_the_same_outcomes(written, small_study) -> Non
 
 
 def test_returns_and_extract_hold_the_same_records(written) -> None:
+    _assert_same_records(written, "004")
+
+
+@pytest.mark.full
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(la=st.sampled_from(["001", "013", "150"]), seed=st.integers(0, 2**31 - 1))
+def test_any_made_up_authority_is_read_back_the_same_from_every_return(
+    small_study, la: str, seed: int
+) -> None:
+    """Drawn anew each time: a few dozen children, each written in three forms."""
+    with tempfile.TemporaryDirectory() as place:
+        _assert_same_records(_all_kinds(small_study, Path(place), la=la, scale=0.01, seed=seed), la)
+
+
+def _assert_same_records(written: Path, la: str) -> None:
     """Every table from April 2013, row by row; what differs differs for a reason of the returns."""
 
     def tables(folder: Path) -> dict[str, pd.DataFrame]:
-        with open_extract(folder, authority="004") as records:
+        with open_extract(folder, authority=la) as records:
             return {
                 name: records.tables[name].to_pyarrow().to_pandas().astype(object)
                 for name in _SINCE
