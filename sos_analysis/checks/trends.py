@@ -144,16 +144,13 @@ def pre_trend_power(
         raise SosError("pre_trend_power: give a finite drift, and years and mid above zero")
     hidden = abs(missed) * years
     small = hidden <= mid
-    tail = (
-        "less than the smallest difference called important"
-        if small
-        else "more than the smallest difference called important, so its pass says little"
-    )
+    least = f"the smallest difference called important ({number(mid, decimals)})"
+    tail = f"less than {least}" if small else f"more than {least}, so its pass says little"
     return CheckResult(
         "pre_trend_power",
         "Could a drift have gone unnoticed?",
         "pass" if small else "fail",
         "A steady drift that the test of early differences misses half the time would move the "
-        f"result by {quantity(hidden, unit, decimals)}: {tail} ({number(mid, decimals)}).",
+        f"result by {quantity(hidden, unit, decimals)}: {tail}.",
         {"missed": abs(missed), "years": years, "hidden": hidden, "mid": mid},
     )
