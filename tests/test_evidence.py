@@ -488,8 +488,8 @@ CHECKS: list[tuple[Callable[[], CheckResult], str, str]] = [
      "result by 1.2 per 100: less than the smallest difference called important (3.0)."),
     (lambda: checks.pre_trend_power(2.4, 1.5, 3.0, "per 100"), "fail",
      "A steady drift that the test of early differences misses half the time would move the "
-     "result by 3.6 per 100: more than the smallest difference called important, so its pass says "
-     "little (3.0)."),
+     "result by 3.6 per 100: more than the smallest difference called important (3.0), so its "
+     "pass says little."),
     (lambda: checks.contamination(None, 140), "info",
      "Which comparison authorities used a similar approach, and from when, is not known. Where "
      "they did, the difference is smaller than the effect."),
