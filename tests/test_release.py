@@ -17,7 +17,8 @@ from sos_analysis.checks import CheckResult
 from sos_analysis.disclosure import Column, safe_table
 from sos_analysis.errors import SosError
 from sos_analysis.pipeline.release import LOG, check, release
-from sos_analysis.pipeline.release_judge import judge
+from sos_analysis.pipeline.release_judge import Output, judge
+from sos_analysis.pipeline.release_log import as_csv, row
 from sos_analysis.results import ChapterResult, Claim, bundle, load_bundle, without_places
 
 
@@ -368,3 +369,11 @@ def test_a_wrong_request_gets_one_plain_line(without_records, arguments, says) -
     assert made.returncode == 2, made.stdout + made.stderr
     assert says in made.stderr
     assert made.stderr.count("\n") == 1
+
+
+def test_the_log_as_a_table_holds_no_formula() -> None:
+    """A spreadsheet of the output checker would run a title that begins like one."""
+    output = Output("x", "table", "=HYPERLINK(1)", "y", "restricted", "", "pass", ("-1+1", "more"))
+    (read,) = csv.DictReader(as_csv([row(output, {})]).splitlines())
+    assert read["what"] == "'=HYPERLINK(1)"
+    assert read["reasons"] == "'-1+1; more"

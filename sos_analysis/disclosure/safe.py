@@ -365,8 +365,12 @@ def cell_text(value: Cell, column: Column) -> str:
 def _csv_cell(value: Cell, column: Column) -> str:
     if not isinstance(value, str):
         return fixed(value, 0 if column.role == "category" else column.decimals)
-    # A spreadsheet would run a label that begins like a formula.
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return inert(value)
+
+
+def inert(text: str) -> str:
+    """A text as it may stand in CSV: a spreadsheet would run one that begins like a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _quote(text: str) -> str:

@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 from sos_analysis.disclosure import ORIGINS, SYMBOLS
+from sos_analysis.disclosure.safe import inert
 from sos_analysis.pipeline.release_judge import Output
 
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer.writerow(_COLUMNS)
     for entry in _sorted(rows):
         values = [entry[c] for c in _COLUMNS]
-        writer.writerow(["; ".join(v) if isinstance(v, list) else v for v in values])
+        writer.writerow([inert("; ".join(v) if isinstance(v, list) else str(v)) for v in values])
     return text.getvalue()
 
 
