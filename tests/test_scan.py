@@ -582,6 +582,15 @@ def test_a_number_of_law_time_or_method_is_not(text: str) -> None:
     assert not list(record_level(text))
 
 
+def test_a_hash_without_letters_is_not_a_child(can) -> None:
+    """Twelve hex digits are all decimal in one of some 280 hashes."""
+    seals = set(can.bundle.seals.values())
+    assert len(seals) > 10
+    assert seals <= can.hashes
+    assert list(record_level("seal 448295867504"))
+    assert not list(record_level("seal 448295867504", hashes=frozenset({"448295867504"})))
+
+
 def test_a_site_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
     from sos_analysis.errors import SosError
 

@@ -127,7 +127,7 @@ class _Scanner:
 
     def marks(self, path: Path, where: str, text: str) -> None:
         """Record-level values, paths and names; every text comes by here once."""
-        self.tell(path, where, record_level(text, self.dates))
+        self.tell(path, where, record_level(text, self.dates, self.can.hashes))
         self.tell(path, where, traces(text, self.names))
         self.tell(path, where, counts_said(text))
 

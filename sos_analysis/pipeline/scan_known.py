@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from sos_analysis import charts, tables
@@ -49,6 +49,15 @@ class Known:
     scripts: dict[str, str]
     rows: dict[str, str]
     said: tuple[str, ...]
+
+    @cached_property
+    def hashes(self) -> frozenset[str]:
+        """Seals of results, and hashes of what they and their claims rest on."""
+        found = set(self.bundle.seals.values())
+        for result in self.bundle:
+            found |= set(result.hashes.values())
+            found |= {h for claim in result.claims.values() for h in claim.hashes.values()}
+        return frozenset(found)
 
     def unsaid(self, text: str) -> str:
         """Text without the words of safe objects, which other pages and descriptions repeat."""

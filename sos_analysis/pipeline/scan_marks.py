@@ -66,17 +66,22 @@ def numbers(text: str, *, contexts: bool = True) -> Iterator[str]:
 
 
 def record_level(
-    text: str, dates: frozenset[str] = frozenset(), *, digits: bool = True
+    text: str,
+    dates: frozenset[str] = frozenset(),
+    hashes: frozenset[str] = frozenset(),
+    *,
+    digits: bool = True,
 ) -> Iterator[str]:
     """What looks like the value of one record: an identifier, or a full date that is not `dates`.
 
+    `hashes` are known: one in some hundreds has no letter, and looks like an identifier.
     Without `digits`, a long run of digits alone is none: a search index glues numbers together.
     """
     for match in _DATE.finditer(text):
         if match[0][:10] not in dates:
             yield f"a date as in a record: {match[0]!r}"
     for match in _IDENTIFIERS.finditer(text):
-        if digits or not match[0].isdigit():
+        if match[0] not in hashes and (digits or not match[0].isdigit()):
             yield f"an identifier as in a record: {match[0]!r}"
 
 
