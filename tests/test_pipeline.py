@@ -78,6 +78,20 @@ def test_words_rebuild_pages_alone(own_book):
     assert "One more sentence." not in (own_book.site / "book" / "glossary.html").read_text()
 
 
+def test_a_file_to_hand_out_is_added_where_no_page_has_to_be_read_again(own_book):
+    """As the second build of `make pdf` does."""
+    extra = own_book.root / "book" / "_extra" / "handout.txt"
+    try:
+        extra.write_text("Take me along.\n", encoding="utf-8")
+        made = own_book.run("build", "--scale", SCALE)
+        assert made.returncode == 0, made.stdout
+        assert (own_book.site / "handout.txt").is_file()
+        assert 'class="sos-crumbs' in (own_book.site / "book" / "glossary.html").read_text()
+    finally:
+        extra.unlink()
+    assert own_book.run("build", "--scale", SCALE).returncode == 0
+
+
 def test_an_unknown_number_fails_the_build_and_leaves_the_last_good_site(own_book):
     page = own_book.root / "book" / "glossary.md"
     before = page.read_text("utf-8")

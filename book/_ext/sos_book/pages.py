@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def _page(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
     context["sos_banner"] = banner(page_origin(app, pagename))
-    context["sos_part"] = app.sos_parts.get(pagename, "")  # type: ignore[attr-defined]
+    context["sos_part"] = _parts(app).get(pagename, "")
     body = context.get("body") or ""
     if body:
         context["body"] = _mend(body)
@@ -99,12 +100,14 @@ def _page(
         context["script_files"] = _deferred(context["script_files"])
 
 
-def _note_parts(app: Sphinx, env: BuildEnvironment) -> None:
-    """Once all pages are read."""
-    app.sos_parts = _part_of(env)  # type: ignore[attr-defined]
+def _parts(app: Sphinx) -> Mapping[str, str]:
+    """The part of each page, once all are read; also where none had to be read anew."""
+    if not hasattr(app, "sos_parts"):
+        app.sos_parts = _part_of(app.env)  # type: ignore[attr-defined]
+    parts: Mapping[str, str] = app.sos_parts
+    return parts
 
 
 def setup(app: Sphinx) -> None:
     """Register what each page gets."""
-    app.connect("env-check-consistency", _note_parts)
     app.connect("html-page-context", _page, priority=900)
