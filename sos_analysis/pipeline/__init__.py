@@ -126,6 +126,11 @@ class _Plan:
         """Folder of the records: the one given, or the study's own."""
         return Path(self.extract_argument or DATA / "extract" / self.study.id)
 
+    @property
+    def records(self) -> dict[str, str]:
+        """Which study and which records: what a step on them is told."""
+        return {"study": self.study_argument, "extract": self.extract_argument}
+
     # --- steps --------------------------------------------------------------------------------
 
     def extract(self, out: Path | None = None) -> str | None:
@@ -172,11 +177,7 @@ class _Plan:
             Step(
                 "cells",
                 "cells",
-                {
-                    "study": self.study_argument,
-                    "extract": self.extract_argument,
-                    "outcomes": list(outcomes),
-                },
+                {**self.records, "outcomes": list(outcomes)},
                 lambda: {
                     "study": self.study.hash,
                     "extract": extract_hash(self.extract_folder()),
@@ -195,11 +196,7 @@ class _Plan:
             Step(
                 CURVES,
                 "curves",
-                {
-                    "study": self.study_argument,
-                    "extract": self.extract_argument,
-                    "outcomes": list(outcomes),
-                },
+                {**self.records, "outcomes": list(outcomes)},
                 lambda: {
                     "study": self.study.hash,
                     "extract": extract_hash(self.extract_folder()),
@@ -242,11 +239,7 @@ class _Plan:
             Step(
                 "made-up England",
                 "england",
-                {
-                    "out": str(out),
-                    "study": self.study_argument,
-                    "extract": self.extract_argument,
-                },
+                {"out": str(out), **self.records},
                 lambda: {
                     "study": self.study.hash,
                     "extract": extract_hash(self.extract_folder()),
@@ -288,11 +281,7 @@ class _Plan:
         made = []
         for name, arguments, needs in (
             (EXPLORE_PUBLIC, {"public_data": _absolute(self.options.public_data)}, None),
-            (
-                EXPLORE_EXAMPLE,
-                {"study": self.study_argument, "extract": self.extract_argument},
-                curves,
-            ),
+            (EXPLORE_EXAMPLE, self.records, curves),
         ):
             out = RESULTS / f"{name}.json"
 
@@ -332,11 +321,7 @@ class _Plan:
         """Parameters of a chapter that differ from its defaults."""
         if self.options.from_release:
             return self._released_parameters(name)
-        given = {
-            "study": self.study_argument,
-            "extract": self.extract_argument,
-            "public_data": _absolute(self.options.public_data),
-        }
+        given = {**self.records, "public_data": _absolute(self.options.public_data)}
         known = self.specs[name].parameters
         return {
             key: value
