@@ -11,7 +11,7 @@ DEV    := $(VENV)/.ready-dev-$(PINS)
 LOG    := $(VENV)/pip.log
 PIP     = $(PY) -m pip install --disable-pip-version-check --progress-bar off -c requirements.lock
 
-.PHONY: help book pdf test test-full lint validate benchmark benchmark-inference benchmark-outcomes benchmark-growth benchmark-book test-spark wheelhouse fetch-public verify release clean clean-all
+.PHONY: help book pdf test test-full lint validate benchmark benchmark-inference benchmark-outcomes benchmark-growth benchmark-chapters benchmark-book test-spark wheelhouse fetch-public verify release clean clean-all
 
 help:
 	@echo "make book          build the report into _build/html (a second run does only what changed)"
@@ -20,7 +20,7 @@ help:
 	@echo "make test-full     the slow tests as well"
 	@echo "make lint          style and types"
 	@echo "make validate      run thousands of made-up data sets through every method (minutes)"
-	@echo "make benchmark     time inference, outcomes, growth and the book (long; benchmark-NAME for one)"
+	@echo "make benchmark     time inference, outcomes, growth, chapters and the book (long; benchmark-NAME for one)"
 	@echo "make test-spark    the same counts on Spark (needs Java 17; an environment of its own)"
 	@echo "make wheelhouse    all packages as files, to install without a network"
 	@echo "make fetch-public  download the public statistics"
@@ -52,7 +52,7 @@ validate: $(READY)
 	@$(PY) -m sos_analysis validate --jobs $(JOBS) $(ARGS)
 
 # One after another, so that none disturbs the next; `make benchmark-outcomes ARGS=...` for one.
-BENCHMARKS := inference outcomes growth book
+BENCHMARKS := inference outcomes growth chapters book
 
 benchmark: $(DEV)
 	@set -e; for one in $(BENCHMARKS); do echo "benchmark: $$one"; $(PY) benchmarks/$$one.py; done

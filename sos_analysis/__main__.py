@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument(
         "--extract", default="", metavar="FOLDER", help="records whose counts to use"
     )
-    validate.add_argument("--runs", type=int, help="data sets for each setting (default: 2000)")
+    validate.add_argument("--runs", type=int, help="data sets for each setting (default: 4000)")
     validate.add_argument("--jobs", type=_jobs, default=min(2, os.cpu_count() or 1))
     validate.add_argument(
         "--out", default="", metavar="FILE", help="default: data/released/method_validation.json"

@@ -36,7 +36,7 @@ from sos_analysis.study import Study, load_study
 RELEASED = ROOT / "data" / "released" / "method_validation.json"
 LIBRARIES = ("numpy", "scipy")
 #: Data sets for each setting: in the build, by `make validate`, and of these rated.
-SHORT, LONG = 200, 2000
+SHORT, LONG = 200, 4000
 RATED_SHORT, RATED_LONG = 20, 200
 #: Data sets for each world in which comparators take the approach up.
 TAKEN_SHORT, TAKEN_LONG = 20, 500
@@ -379,6 +379,7 @@ SIZE_DESIGNS: Mapping[str, tuple[dict[str, Any], str]] = {
     "Panel of 40, pilots swing twice as much": ({"units": 40, "matched": False}, "WCR-31"),
     "Panel of 150": ({"units": 150, "matched": False}, "WCR-31"),
     "Panel of 150, pilots large": ({"units": 150, "matched": False, "sizes": "large"}, "WCR-31"),
+    "Panel of 27, pilots swing twice as much": ({"units": 27, "matched": False}, "WCR-31"),
 }
 _NULL = Regime(level=0.25, shock_sd=0.04, rho=0.65)
 _SWINGING = replace(_NULL, volatility=VOLATILITY)

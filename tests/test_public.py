@@ -11,6 +11,7 @@ import csv
 import datetime as dt
 import gzip
 import io
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,9 @@ from sos_analysis.companion import MAIN, Design, ratings
 from sos_analysis.companion.estimates import FEWER, estimate_on, jumps
 from sos_analysis.companion.panel import Figures
 from sos_analysis.companion.panel import panel as rows_of
+from sos_analysis.companion.ways import joint_curve
 from sos_analysis.errors import ParameterError, RecordsError
+from sos_analysis.estimation.frames import FrameError
 from sos_analysis.facts import programme
 from sos_analysis.records import public
 
@@ -237,6 +240,66 @@ def test_effects_of_places_and_years_and_the_scale_do_not_matter(
     assert second.att == pytest.approx(scale * first.att, abs=1e-8)
     assert second.se_crv3 == pytest.approx(scale * first.se_crv3, abs=1e-8)
     assert second.p_secondary == pytest.approx(first.p_secondary, abs=0.011)  # a tie may turn
+
+
+def _ways(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """Four ways to compare: main, by size, without a comparator, without a year."""
+    size = 1.0 + frame["la"].astype(float) / 3
+    return [
+        frame,
+        frame.assign(weight=size),
+        frame[frame["la"] != "5"],
+        frame[frame["year"] != 2016].assign(weight=size),
+    ]
+
+
+def _refitted(way: pd.DataFrame) -> float:
+    """The effect by least squares with an indicator for each authority and year."""
+    rows = way.dropna(subset=["y"])
+    effect = (rows["pilot"] * rows["post"]).to_numpy(float)
+    places, years = (pd.get_dummies(rows[c]).to_numpy(float) for c in ("la", "year"))
+    root = np.sqrt(rows["weight"].to_numpy(float))[:, None]
+    design = np.column_stack([effect, places, years])
+    found = np.linalg.lstsq(design * root, rows["y"].to_numpy(float) * root[:, 0], rcond=None)[0]
+    return float(found[0])
+
+
+@pytest.mark.parametrize("effect", [0.0, 6.0])
+def test_all_ways_judged_as_one_are_every_exchange_refitted(effect: float) -> None:
+    rng = np.random.default_rng(8)
+    las, years = [str(i) for i in range(6)], list(range(2013, 2018))
+    frame = pd.DataFrame([(la, y) for la in las for y in years], columns=["la", "year"])
+    frame["pilot"] = frame["la"].isin(["0", "3"]).astype(int)
+    frame["post"] = (frame["year"] >= 2015).astype(int)
+    frame["weight"] = 1.0
+    frame["y"] = rng.normal(size=len(frame)) + effect * frame["pilot"] * frame["post"]
+    found = joint_curve(_ways(frame), outcome="x", wave=2, draws=720, seed=1)
+    held = frame["y"].to_numpy().reshape(len(las), len(years))
+    refitted = np.array(
+        [
+            [_refitted(way) for way in _ways(frame.assign(y=held[list(order)].ravel()))]
+            for order in itertools.permutations(range(len(las)))
+        ]
+    )
+    assert found.draws == len(refitted) - 1 == 719
+    seen = refitted[0]
+    # The same least squares by other algebra: rounding alone.
+    assert (found.low, found.high) == pytest.approx((seen.min(), seen.max()), abs=1e-9)
+    middle = np.abs(np.median(refitted, axis=1))
+    assert found.median == pytest.approx(np.median(seen), abs=1e-9)
+    assert found.p == np.mean(middle >= middle[0] - 1e-9)
+    alone = np.mean(np.abs(refitted) >= np.abs(seen) - 1e-9, axis=0)
+    same = np.sign(seen) == np.sign(seen[0])
+    assert (found.ways, found.same) == (4, same.sum())
+    assert found.told == (same & (alone <= 0.05 + 1e-12)).sum()
+    # Two pilots of six: the smallest share there can be is about one pair of fifteen.
+    assert (found.p < 0.1) == (effect > 0)
+
+    gap = frame.assign(y=frame["y"].where((frame["la"] != "4") | (frame["year"] != 2017)))
+    filled = joint_curve(_ways(gap), outcome="x", wave=2, draws=720, seed=1)
+    assert filled.median == pytest.approx(np.median([_refitted(w) for w in _ways(gap)]), abs=1e-9)
+    with pytest.raises(FrameError, match="no way to compare"):
+        joint_curve([], outcome="x", wave=2, draws=99, seed=1)
 
 
 def test_jumps_need_two_years_that_follow_each_other() -> None:

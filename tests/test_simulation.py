@@ -102,7 +102,7 @@ def test_differences_and_exposure_agree_with_the_estimators_they_stand_for(seed:
         seed=11,
     )
     tests = SlotTests(world, used(world, by_unit, (world.year >= since).astype(float)))
-    inversion, _ = tests.inversions(tests.means(y_sum[None])[0], 199, 11)
+    inversion = tests.inversion(tests.means(y_sum[None])[0], 199, 11)
     assert full.test is not None
     assert inversion.estimate == pytest.approx(full.att, abs=1e-9)
     assert inversion.p(0.0) == full.test.p

@@ -344,6 +344,7 @@ class _Companion:
             "counts": e.counts(),
             "estimates": e.estimates(),
             "sensitivity": e.sensitivity(),
+            "ways": e.ways(),
             "gaps": e.gaps(),
             "checks": e.checks_matrix(),
             "ruled_out": e.ruled_out(),

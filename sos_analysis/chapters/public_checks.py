@@ -23,6 +23,7 @@ def checks_of(found: CompanionResult, outcome: PublicOutcome, wave: int) -> tupl
     e, events = found.estimate(outcome.id, MAIN, wave), found.events(outcome.id, wave)
     there = e.authority_years / (e.authority_years + e.not_given)
     half = (e.ci[1] - e.ci[0]) / 2
+    curve = found.curve(outcome.id, wave)
     return (
         check.design("public"),
         check.few_clusters(e.authorities, e.pilots),
@@ -30,6 +31,9 @@ def checks_of(found: CompanionResult, outcome: PublicOutcome, wave: int) -> tupl
         _power(events, outcome),
         check.agreement(e.p_primary, e.p_secondary, e.primary, e.secondary),
         check.leave_one_out(e.att, e.left_out, outcome.unit, half_width=half),
+        check.specification_curve(
+            curve.ways, curve.same, curve.told, curve.p, e.p_primary, value=e.att
+        ),
         check.completeness(there, "yearly figures of authorities"),
         _denominator(found, outcome, wave),
         # Two thirds of authorities use the approach in some form; which, and from when, is not

@@ -240,6 +240,46 @@ class Tables:
             "these variants.",
         )
 
+    def ways(self) -> SafeTable:
+        """All ways to compare, judged as one."""
+        rows = [
+            {
+                "outcome": self.found.outcome(c.outcome).short_label,
+                "wave": heading(WAVES[c.wave]),
+                "ways": c.ways,
+                "same": c.same,
+                "told": c.told,
+                "low": c.low,
+                "value": c.median,
+                "high": c.high,
+                "p": c.p,
+            }
+            for c in self.found.curves
+        ]
+        draws = max((c.draws for c in self.found.curves), default=0)
+        return self.table(
+            rows,
+            columns={
+                "outcome": Column("Figure"),
+                "wave": Column("Wave"),
+                "ways": Column("Ways"),
+                "same": Column("In the main one's direction"),
+                "told": Column("Of these, told from zero"),
+                "low": Column("Lowest", "", 1, signed=True),
+                "value": Column("Middle", "", 1, signed=True),
+                "high": Column("Highest", "", 1, signed=True),
+                "p": Column("p of the middle", "p", 3),
+            },
+            estimates=("low", "value", "high", "p"),
+            category_columns=("ways", "same", "told"),
+            residual_dof=DOF,
+            title="Every way to compare, judged as one",
+            caption="Comparison group, weights, years and pilots crossed. The figures of "
+            f"authorities were exchanged {draws:,} times, in all ways at once; p is the share of "
+            "exchanges in which the middle way lies as far from zero. Told from zero: by that "
+            "exchange, way by way, at 5%.",
+        )
+
     def gaps(self) -> SafeTable:
         """Pilots less others in chosen years, each authority counted the same."""
         years = self.gap_years

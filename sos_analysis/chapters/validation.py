@@ -119,9 +119,29 @@ class _Methods:
         for name in LADDER:
             kept = self.found.rated_as(name).certainty
             self.claim(f"ladder.{name.replace('_', '.')}", 100 * (kept["moderate"] + kept["high"]))
+        self._claim_sizes()
         differing.claim_all(self.found, self.claim)
         worst = max(t.rejected_error for t in self.found.tallies)
         self.claim("error", 100 * worst, "points", decimals=1)
+
+    def _claim_sizes(self) -> None:
+        """How often the first method raises a false alarm over the designs of the table."""
+        shares = {
+            label: 100 * t.rejected
+            for label, (_, primary) in validation.SIZE_DESIGNS.items()
+            for t in self.found.sizes
+            if (t.setting, t.test) == (label, primary)
+        }
+        self.claim("sizes.low", min(shares.values()), decimals=1)
+        self.claim("sizes.high", max(shares.values()), decimals=1)
+        over = [label.lower() for label, share in shares.items() if share > HIGH]
+        self.claim(
+            "sizes.over",
+            f"It leaves that band here: {'; '.join(over)}. Look at the jackknife as well there."
+            if over
+            else "No design leaves that band.",
+        )
+        self.claim("sizes.band", f"{number(LOW, 1)} to {number(HIGH, 1)}", origin="design")
 
     # --- tables ------------------------------------------------------------------------------
 
@@ -387,6 +407,9 @@ class _Methods:
             "{validation.volatile.plain.reports} there, the jackknife on its own "
             "{validation.volatile.jackknife.reports}, and the bootstrap "
             "{validation.volatile.bootstrap.reports}.",
+            "sizes": "Over these designs the first method raises between {validation.sizes.low} "
+            "and {validation.sizes.high} false alarms in 100; we call {validation.sizes.band} "
+            "good. {validation.sizes.over}",
             "ladder": "With nothing wrong, {validation.ladder.clean} of 100 data sets would be "
             "rated moderate or better. With missing returns, other recording and another path "
             "together it is {validation.ladder.together}. But the rating sees only what a check "

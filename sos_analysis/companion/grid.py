@@ -106,8 +106,10 @@ def is_main(way: Way) -> bool:
     return all(way[choice] == answer for choice, answer in MAIN_WAY.items())
 
 
-def design_of(way: Way, latest: int) -> Design:
+def design_of(way: Way, latest: int, around: Design | None = None) -> Design:
     """The design of a way; `latest` is the last year there are figures for.
+
+    `around` is the design whose other choices stay: the main one of the wave by default.
 
     Raises
     ------
@@ -115,8 +117,7 @@ def design_of(way: Way, latest: int) -> Design:
         The years left do not suffice.
     """
     wave = int(way["wave"])
-    own = Design(
-        wave=wave,
+    own = (around or Design(wave=wave)).with_(
         comparators=way["comparators"],
         weights=way["weights"],
         pilots=way["pilots"],
@@ -124,8 +125,20 @@ def design_of(way: Way, latest: int) -> Design:
     if way["years"] == TO_LATEST:
         return own.with_(last_year=max(latest, own.last_year))
     if way["years"] == WITHOUT_TRANSITION:
-        return own.with_(leave_out_years=(TRANSITION[wave],))
+        return own.with_(leave_out_years=tuple({*own.leave_out_years, TRANSITION[wave]}))
     return own
+
+
+def designs_around(main: Design, latest: int) -> list[Design]:
+    """A design and every other way to compare that its figure has years for."""
+    made = [main]
+    for way in ways():
+        if way["wave"] == str(main.wave):
+            try:
+                made.append(design_of(way, latest, main))
+            except YearsError:
+                continue
+    return list(dict.fromkeys(made))
 
 
 def grid(

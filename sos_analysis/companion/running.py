@@ -27,6 +27,7 @@ from sos_analysis.companion.estimates import (
     jumps,
     year_means,
 )
+from sos_analysis.companion.grid import designs_around
 from sos_analysis.companion.history import history
 from sos_analysis.companion.panel import Figures, panel, pilots
 from sos_analysis.companion.ratings import rating_split
@@ -35,12 +36,14 @@ from sos_analysis.companion.types import (
     CompanionResult,
     EventYears,
     History,
+    JointCurve,
     Jumps,
     PanelEstimate,
     RatingSplit,
     Source,
     YearMean,
 )
+from sos_analysis.companion.ways import joint_curve
 from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.records.public import (
     RELEASED,
@@ -73,6 +76,7 @@ class _Found:
 
     estimates: list[PanelEstimate] = field(default_factory=list)
     event_years: list[EventYears] = field(default_factory=list)
+    curves: list[JointCurve] = field(default_factory=list)
     means: list[YearMean] = field(default_factory=list)
     jumps: list[Jumps] = field(default_factory=list)
     histories: list[History] = field(default_factory=list)
@@ -104,7 +108,7 @@ def run(
     outcomes
         Ids of the outcomes wanted; all by default.
     only_main
-        No variants, and not both waves at once.
+        No variants one by one, and not both waves at once.
     draws, seed
         Of the bootstrap and the permutations. Variants, and single years of event studies, take
         at most `FEWER` draws.
@@ -155,6 +159,7 @@ def run(
         variants={v: VARIANTS[v] for v in VARIANTS if v in had},
         estimates=tuple(found.estimates),
         event_years=tuple(found.event_years),
+        curves=tuple(found.curves),
         means=tuple(found.means),
         jumps=tuple(found.jumps),
         histories=tuple(found.histories),
@@ -210,12 +215,35 @@ def _run_one(
     found.event_years.append(
         event_years(main, outcome=id, wave=wave, post_from=chosen.post_from, draws=draws, seed=seed)
     )
+    _curve(figures, outcome, chosen, found, draws, seed)
     whole = main
     if chosen.wave == 2 and chosen.last_year < latest:
         whole = panel(figures, outcome, chosen.with_(last_year=latest))
     found.means += year_means(whole, outcome=id, wave=wave)
     if outcome.unit in JUMP:
         found.jumps.append(jumps(main, outcome=id, wave=wave, by=JUMP[outcome.unit]))
+
+
+def _curve(
+    figures: Figures, outcome: PublicOutcome, chosen: Design, found: _Found, draws: int, seed: int
+) -> None:
+    """All ways around a design judged as one; released ones where a file for some is not here."""
+    panels = []
+    for design in designs_around(chosen, int(figures.figure(outcome)["year"].max())):
+        try:
+            panels.append(panel(figures, outcome, design))
+        except YearsError:
+            continue
+        except AbsentError as absent:
+            if chosen not in DESIGNS or not RELEASED.is_file():
+                continue
+            found.borrowed.add(absent.table)
+            found.curves.append(released().curve(outcome.id, chosen.wave))
+            return
+    few = min(draws, FEWER)
+    found.curves.append(
+        joint_curve(panels, outcome=outcome.id, wave=chosen.wave, draws=few, seed=seed)
+    )
 
 
 def _split(
@@ -269,6 +297,7 @@ def _borrow(
     found.estimates += taken
     if variant is None:
         found.event_years += [e for e in kept.event_years if mine(e)]
+        found.curves += [c for c in kept.curves if mine(c)]
         found.means += [m for m in kept.means if mine(m)]
         found.jumps += [j for j in kept.jumps if mine(j)]
 
@@ -317,7 +346,7 @@ def _there(place: Path) -> bool:
 def released(path: Path = RELEASED) -> CompanionResult:
     """The results this project has released, for where the public files are absent."""
     content = dict(read_released(path))
-    for part in ("estimates", "event_years", "histories", "splits"):
+    for part in ("estimates", "event_years", "curves", "histories", "splits"):
         if isinstance(content.get(part), list):
             content[part] = [{**item, "source": RELEASED_RESULTS} for item in content[part]]
     return CompanionResult.from_dict(content | {"source": RELEASED_RESULTS})

@@ -111,6 +111,30 @@ class EventYears:
 
 
 @dataclass(frozen=True)
+class JointCurve:
+    """All ways to compare one outcome around one wave, judged as one.
+
+    ``ways`` were run, ``same`` give the direction of the main one, ``told`` of these can tell it
+    from no difference by the exchange of authorities alone. ``low``, ``median`` and ``high`` are of
+    the ways' estimates. ``p``: share of exchanges whose median lies as far from zero, the data
+    among them. ``authorities`` are all that any way uses.
+    """
+
+    outcome: str
+    wave: int
+    source: str
+    ways: int
+    same: int
+    told: int
+    low: float
+    median: float
+    high: float
+    p: float
+    authorities: int
+    draws: int
+
+
+@dataclass(frozen=True)
 class YearMean:
     """Mean over the authorities of a role in a year, in the outcome's unit.
 
@@ -248,6 +272,7 @@ class CompanionResult:
     variants: Mapping[str, str]
     estimates: tuple[PanelEstimate, ...]
     event_years: tuple[EventYears, ...]
+    curves: tuple[JointCurve, ...]
     means: tuple[YearMean, ...]
     jumps: tuple[Jumps, ...]
     histories: tuple[History, ...]
@@ -281,6 +306,11 @@ class CompanionResult:
         """The event study of an outcome around a wave."""
         found = [e for e in self.event_years if (e.outcome, e.wave) == (outcome, wave)]
         return _only(found, "event study", f"{outcome}, wave {wave}")
+
+    def curve(self, outcome: str, wave: int = 2) -> JointCurve:
+        """All ways to compare an outcome, judged as one."""
+        found = [c for c in self.curves if (c.outcome, c.wave) == (outcome, wave)]
+        return _only(found, "curve of ways", f"{outcome}, wave {wave}")
 
     def means_of(self, outcome: str, role: str, wave: int = 2) -> tuple[YearMean, ...]:
         """Yearly means of an outcome in a role, oldest first."""
@@ -319,6 +349,7 @@ class CompanionResult:
             "outcomes": PublicOutcome,
             "estimates": PanelEstimate,
             "event_years": EventYears,
+            "curves": JointCurve,
             "means": YearMean,
             "jumps": Jumps,
             "histories": History,

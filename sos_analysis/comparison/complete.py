@@ -7,7 +7,7 @@ calendar is cut at 1 April.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,17 +51,30 @@ def complete_cells(cells: Cells, judged: pd.DataFrame) -> NDArray[np.bool_]:
     """
     status = by_authority_year(judged, "complete")
     latest = int(judged["year"].max())
-    la = cells.frame["la"].astype(str).to_numpy()
-    known = np.ones(len(la), dtype=bool)
-    for year in years_of(cells):
-        for i, key in enumerate(zip(la, np.minimum(year, latest).tolist(), strict=True)):
-            if key not in status:
-                raise ParameterError(
-                    f"no judgement of the return of authority {key[0]} for the year ending March "
-                    f"{key[1]}; judge the returns of every authority and year of the cells."
-                )
-            known[i] &= bool(status[key])
-    return known
+
+    def known(key: tuple[str, int]) -> bool:
+        if key not in status:
+            raise ParameterError(
+                f"no judgement of the return of authority {key[0]} for the year ending March "
+                f"{key[1]}; judge the returns of every authority and year of the cells."
+            )
+        return bool(status[key])
+
+    first, last = (
+        _looked_up(cells.frame["la"], np.minimum(year, latest), known) for year in years_of(cells)
+    )
+    return first & last
+
+
+def _looked_up(
+    la: pd.Series, year: NDArray[np.int64], find: Callable[[tuple[str, int]], Any]
+) -> NDArray[Any]:
+    """What is known of each row's authority and year, asked once for each pair."""
+    names = pd.Categorical(la.astype(str))
+    number = names.codes.astype(np.int64) * (1 + int(year.max(initial=0))) + year
+    _, one, place = np.unique(number, return_index=True, return_inverse=True)
+    found = [find((str(names[i]), int(year[i]))) for i in one]
+    return np.array(found, dtype=type(found[0]) if found else bool)[place]
 
 
 def complete_part(cells: Cells, judged: pd.DataFrame) -> Cells:
@@ -97,12 +110,7 @@ def chances(
     frame: pd.DataFrame, chance: Mapping[tuple[str, int], float], latest: int
 ) -> NDArray[np.float64]:
     """Chance that all returns behind each row of a sample are complete, years independent."""
-    out = np.ones(len(frame))
-    la, year = frame["la"].astype(str).to_numpy(), frame["year"].to_numpy(np.int64)
+    year = frame["year"].to_numpy(np.int64)
     last = np.minimum(frame[LAST_YEAR].astype(str).to_numpy().astype(np.int64), latest)
-    for i in range(len(out)):
-        here = (la[i], int(year[i]))
-        out[i] = chance[here]
-        if last[i] != year[i]:
-            out[i] *= chance[(la[i], int(last[i]))]
-    return out
+    first, end = (_looked_up(frame["la"], one, chance.__getitem__) for one in (year, last))
+    return np.where(last == year, first, first * end)

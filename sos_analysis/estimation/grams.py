@@ -108,8 +108,10 @@ def gram(
             _, code = np.unique(within[rows], return_inverse=True)
             total = np.bincount(code, wg)
             yg = yg - (np.bincount(code, wg * yg) / total)[code]
-            means = np.zeros((len(total), k))
-            np.add.at(means, code, wg[:, None] * xg)
+            # Rows of a code side by side: sums along memory, many times faster than `add.at`.
+            order = np.argsort(code, kind="stable")
+            starts = np.searchsorted(code[order], np.arange(len(total)))
+            means = np.add.reduceat((wg[:, None] * xg)[order], starts, axis=0)
             xg = xg - (means / total[:, None])[code]
         weighted = xg * wg[:, None]
         xx[g], xy[g], count[g] = weighted.T @ xg, weighted.T @ yg, n[rows].sum()

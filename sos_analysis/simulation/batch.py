@@ -174,26 +174,24 @@ class SlotTests:
         means = (y_sum @ self.world.inside.T) / np.where(n > 0, n, 1.0)
         return np.stack([fill(m, n) for m in means]) if (n <= 0).any() else means
 
-    def inversions(self, means: Floats, draws: int, seed: int) -> tuple[Inversion, Inversion]:
-        """Studentised and plain permutation of one data set (its means, L x S)."""
+    def inversion(
+        self, means: Floats, draws: int, seed: int, *, studentised: bool = True
+    ) -> Inversion:
+        """Permutation of one data set (its means, L x S), studentised and scaled, or plain."""
         roles, k = len(self.design.las), len(self.maps)
         fillings, exact = arrangements(np.zeros(roles, dtype=np.int64), draws, seed)
         orders = np.vstack([np.arange(roles)[None, :], fillings])
-
-        def one(swing: Floats | None) -> Inversion:
-            parts = [_over_roles(self.design, self.maps, v, swing) for v in (means, self.exposed)]
-            rows = _apply(np.concatenate(parts, axis=2), orders)
-            a, c, i0, i1 = rows[:, 0], rows[:, k], rows[:, 1:k], rows[:, k + 1 :]
-            flat = np.ones(len(a)), np.zeros(len(a)), np.zeros(len(a))
-            v = (
-                flat
-                if swing is None
-                else [np.einsum("bg,bg->b", p, q) for p, q in ((i0, i0), (i0, i1), (i1, i1))]
-            )
-            seen = (float(a[0]), float(c[0]), float(v[0][0]), float(v[1][0]), float(v[2][0]))
-            return Inversion(a[1:], c[1:], v[0][1:], v[1][1:], v[2][1:], seen, not exact)
-
-        return one(self._swing(means)), one(None)
+        swing = self._swing(means) if studentised else None
+        parts = [_over_roles(self.design, self.maps, v, swing) for v in (means, self.exposed)]
+        rows = _apply(np.concatenate(parts, axis=2), orders)
+        a, c, i0, i1 = rows[:, 0], rows[:, k], rows[:, 1:k], rows[:, k + 1 :]
+        v = (
+            [np.einsum("bg,bg->b", p, q) for p, q in ((i0, i0), (i0, i1), (i1, i1))]
+            if studentised
+            else [np.ones(len(a)), np.zeros(len(a)), np.zeros(len(a))]
+        )
+        seen = (float(a[0]), float(c[0]), float(v[0][0]), float(v[1][0]), float(v[2][0]))
+        return Inversion(a[1:], c[1:], v[0][1:], v[1][1:], v[2][1:], seen, not exact)
 
     def _swing(self, means: Floats) -> Floats:
         world = self.world
@@ -215,9 +213,9 @@ class SlotTests:
             {name: np.empty(len(y_sum)) for name in names},
         )
         for r, (means, seed) in enumerate(zip(self.means(y_sum), seeds, strict=True)):
-            both = self.inversions(means, draws, seed)
-            made.estimate[r] = both[0].observed[0]
-            for name, inversion in zip(names, both, strict=True):
+            for name in names:
+                inversion = self.inversion(means, draws, seed, studentised=name == "slots")
+                made.estimate[r] = inversion.estimate
                 made.p_zero[name][r] = inversion.p(0.0)
                 made.p_true[name][r] = inversion.p(float(truth[r]))
         return made

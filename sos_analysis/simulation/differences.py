@@ -151,7 +151,7 @@ def _take_up(case: TakeUp, numbers: range, draws: int, seed: int) -> dict[str, _
                 (full.att, full_test, effect),
             )
         ):
-            inversion, _ = test.inversions(test.means(y_sum[None])[0], draws, seed + number)
+            inversion = test.inversion(test.means(y_sum[None])[0], draws, seed + number)
             out[k, :, i] = estimate, truth, inversion.p(0.0), inversion.p(truth)
     return {name: (o[0], o[1], o[2], o[3]) for name, o in zip(names, out, strict=True)}
 

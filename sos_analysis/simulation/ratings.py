@@ -52,7 +52,7 @@ def rate(setting: Setting, *, runs: int, draws: int, seed: int, mid: float) -> R
         second = regression.wcr(xy, truth, draws, seeds)
         left = np.einsum("gk,rgk->rg", regression.left, xy.sum(axis=1)[:, None] - xy)
         for r, means in enumerate(slots.means(y_sum)):
-            inversion, _ = slots.inversions(means, draws, seeds[r])
+            inversion = slots.inversion(means, draws, seeds[r])
             low, high = inversion.interval()
             found = _checks(
                 setting,
