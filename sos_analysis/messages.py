@@ -208,7 +208,7 @@ def glance_table(bundle: Bundle) -> str:
         public = (
             f"{_role(f'{start}.brief')} ({_role(f'{start}.certainty')})"
             if row.public
-            else "No figure is published"
+            else "No published figure fits"
         )
         cells = [f"[{row.label}](chapters/{row.chapter})", _published_cell(row.outcome), public]
         if real:
@@ -315,12 +315,17 @@ def guidance_page(bundle: Bundle, reader: str, decisions: Decisions | None = Non
 
 
 def in_short(bundle: Bundle, decisions: Decisions | None = None) -> str:
-    """What is reasonable for each reader, in a line."""
+    """What is reasonable for each reader, and why, in two sentences."""
     found, real = decisions or load_decisions(), signals(bundle)
     return "\n".join(
-        f"- **{heading}.** {found.advice(reader, real).reasonable.partition('. ')[0].rstrip('.')}."
+        f"- **{heading}.** {_sentences(found.advice(reader, real).reasonable, 2)}"
         for reader, heading in READERS.items()
     )
+
+
+def _sentences(text: str, count: int) -> str:
+    """The first sentences of a text."""
+    return " ".join(re.split(r"(?<=[.])\s+", text)[:count])
 
 
 def _advice(advice: Advice) -> Iterable[str]:

@@ -100,8 +100,8 @@ def _published() -> list[Claim]:
         *made,
         _words(
             "published.kinship.message",
-            f"The published evaluation reports {kinship.words} that kinship care fell, by "
-            f"{points}.",
+            f"The published evaluation reports {kinship.words} that kinship care fell in the "
+            f"pilots, compared with similar authorities, by {points}.",
             f"{kinship.source}; size: {size.source}, {size.url}",
         ),
         _words("published.nulls.message", _nulls(found), kinship.source),
@@ -129,10 +129,7 @@ def _nulls(found: Published) -> str:
         f"{words} that {', '.join(names[:-1])}{' or ' if names[1:] else ''}{names[-1]} changed"
         for words, names in by_words.items()
     )
-    return (
-        f"The published evaluation reports {told}, which is not the same as evidence that "
-        "nothing changed."
-    )
+    return f"The published evaluation reports {told}; that does not show that nothing changed."
 
 
 def _secondary(found: Published) -> str:
@@ -140,8 +137,8 @@ def _secondary(found: Published) -> str:
     told = {
         "secondary.embeddedness": "how far the approach was embedded and how well it was "
         "delivered do not explain its results",
-        "secondary.practice_models": "effects are larger once similar approaches in the "
-        "comparison authorities are allowed for",
+        "secondary.practice_models": "effects, on outcomes not named where we could read it, come "
+        "out larger once similar approaches in the comparison authorities are taken into account",
     }
     read = [text for id, text in told.items() if found.finding(id).direction != "unknown"]
     rating = found.finding("secondary.ofsted").direction == "unknown"
@@ -155,9 +152,17 @@ def _programme() -> list[Claim]:
     known = programme()
     use, limit = known.fact("use.england"), known.fact("assessment.limit")
     words = str(use.value).replace("-", " ")
+    first, second = known.fact("wave1.funded"), known.fact("wave2.launch")
+    began = [str(first.value)[-4:], str(second.value)[:4]]
     return [
         _words("programme.use", words[:1].upper() + words[1:], use.source, "programme"),
         _words("programme.use_inside", words, use.source, "programme"),
+        _words(
+            "programme.waves",
+            f"in {began[0]} and in {began[1]}",
+            f"{first.source}; {second.source}",
+            "programme",
+        ),
         Claim(
             "programme.assessment_limit",
             float(str(limit.value)),

@@ -173,7 +173,7 @@ def _mark_how(app: Sphinx, doctree: nodes.document) -> None:
 def how_link(href: str) -> str:
     """The link: two words for the ear, a small mark for the eye, reached with the keyboard."""
     return (
-        f'<a class="sos-how" href="{escape(href)}" title="{HOW}"><span aria-hidden="true">?</span>'
+        f'<a class="sos-how" href="{escape(href)}" title="{HOW}"><span aria-hidden="true">i</span>'
         f'<span class="visually-hidden">{HOW}</span></a>'
     )
 
