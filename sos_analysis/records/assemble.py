@@ -38,7 +38,7 @@ from sos_analysis.records.problems import (
     several_dobs,
     stated_starts,
 )
-from sos_analysis.records.tables import KEY, Problem
+from sos_analysis.records.tables import CHILD, KEY, Problem, tally
 
 if TYPE_CHECKING:
     import ibis
@@ -85,6 +85,7 @@ def assemble(
     returns: Returns,
     keep: Callable[[ibis.Table], ibis.Table],
     drop: Callable[[ibis.Table], None],
+    number: tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]],
     *,
     faults: Mapping[str, Mapping[str, int]] | None = None,
     files: Sequence[str] = (),
@@ -96,6 +97,7 @@ def assemble(
     ----------
     returns : rows, held or read anew from their files.
     keep, drop : materialise a table in the engine; drop it.
+    number : of a child, from authority and id: what to try, and what never gives two the same.
     faults : table -> rows at fault by name, where its rows do not carry the marks.
     files, unit : names of files by number and what is counted in them, where rows carry a place.
 
@@ -114,21 +116,35 @@ def assemble(
     people = _known(returns.people)
     tables: dict[str, ibis.Table] = {}
     votes = keep(_dob_votes(cin, care, people))
-    tables["children"] = keep(_children(cin, care, _known(returns.disabilities), people, votes))
+    made = _children(cin, care, _known(returns.disabilities), people, votes)
+    tables["children"] = children = keep(_numbered(made, number[0]))
+    exact = tally(children, {"numbers": children[CHILD].nunique(), "rows": children.count()})
+    if exact["numbers"] != exact["rows"]:
+        number = (number[1], number[1])
+        tables["children"] = keep(_numbered(children.drop(CHILD), number[0]))
+        drop(children)
     problems += several_dobs(votes)
     drop(votes)
-    tables["referrals"] = keep(_referrals(cin, s47))
-    tables["assessments"] = keep(_assessments(_known(returns.assessments)))
+
+    def numbered(table: ibis.Table) -> ibis.Table:
+        return keep(_numbered(table, number[0]))
+
+    tables["referrals"] = numbered(_referrals(cin, s47))
+    tables["assessments"] = numbered(_assessments(_known(returns.assessments)))
     tables["s47_icpc"] = keep(_enquiries(s47))
-    tables["conferences"] = keep(_conferences(cin, s47))
-    tables["cpp"] = keep(_plans(cin))
-    tables["episodes"] = keep(_episodes(care))
-    tables["care_periods"] = keep(_periods(tables["episodes"]))
+    tables["conferences"] = numbered(_conferences(cin, s47))
+    tables["cpp"] = numbered(_plans(cin))
+    tables["episodes"] = numbered(_episodes(care))
+    tables["care_periods"] = numbered(_periods(tables["episodes"]))
     problems += referral_problems(tables["referrals"], tables["children"], cin)
     problems += date_problems(_known(returns.assessments), tables["assessments"], care)
     problems += stated_starts(care, tables["episodes"])
     problems += episode_problems(care, tables["episodes"])
     return tables, problems
+
+
+def _numbered(table: ibis.Table, number: Callable[[Any, Any], Any]) -> ibis.Table:
+    return table.mutate(**{CHILD: number(table["la"], table["child_id"])})
 
 
 def _known(table: ibis.Table) -> ibis.Table:

@@ -228,6 +228,7 @@ class _Reader:
             Returns(**held),
             self.engine.keep,
             self.engine.drop,
+            (self.engine.number, self.engine.words),
             faults=faults,
             files=[read.source.shown for read in self.reads],
             unit={i: read.unit for i, read in enumerate(self.reads)},
