@@ -84,6 +84,22 @@ def _hash(engine: str) -> Any:
     return hashed
 
 
+def union_of_bits(column: Any) -> Any:
+    """Bits set in any row (aggregate): the engine's own, since Ibis 12 has no rule for Spark."""
+    return _bit_or()(column)
+
+
+@cache
+def _bit_or() -> Any:
+    import ibis
+
+    @ibis.udf.agg.builtin(name="bit_or", signature=(("int32",), "int32"))
+    def union(bits):  # type: ignore[no-untyped-def]
+        """Bits set in any row."""
+
+    return union
+
+
 def _keep_now(con: Any, name: str, table: Any) -> Any:
     """Rows held by the executors, without how they came about.
 
