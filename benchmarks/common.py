@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -36,21 +37,23 @@ def measured(arguments: Sequence[str], **more: Any) -> dict[str, Any]:
 
     Returns
     -------
-    `seconds` of wall time, `peak_mb` (largest resident set of it or of a child of its own),
+    `seconds` of wall time, `cpu` seconds of processors (its children's too: what to compare where
+    other work shares the machine), `peak_mb` (largest resident set of it or of a child of its own),
     `answer` (the last line it printed, as JSON, or None).
 
     Raises
     ------
     RuntimeError : the command failed; its last lines are in the message.
     """
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **more
     )
     watched = watch(process.pid)
     out, err = process.communicate()
     seconds = time.perf_counter() - began
-    peak = watched()
+    peak, after = watched(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if process.returncode:
         raise RuntimeError(f"{' '.join(arguments)}\n{err[-2000:]}")
     last = out.strip().splitlines()[-1:] or [""]
@@ -58,7 +61,7 @@ def measured(arguments: Sequence[str], **more: Any) -> dict[str, Any]:
         answer = json.loads(last[0])
     except ValueError:
         answer = None
-    return {"seconds": seconds, "peak_mb": peak, "answer": answer}
+    return {"seconds": seconds, "cpu": round(cpu, 2), "peak_mb": peak, "answer": answer}
 
 
 def watch(pid: int) -> Callable[[], float]:

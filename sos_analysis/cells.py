@@ -143,7 +143,7 @@ def collapse_coded(
     # Materialised for as long as it is needed: the definition of the events may be costly.
     with _held(coded, intervals, sample, inside, study, groups, rest).cache() as held:
         _check(held, coded, study, outcome, intervals, len(sample) * whole, (groups, rest))
-        found = _counted(held)
+        found = _counted(held, coded.child)
         parts: list[Cells | None] = []
         for wanted, pooled in ((groups, False), (rest, True)):
             if not wanted:
@@ -247,7 +247,7 @@ def select(
 def _typed(events: ibis.Table, covariates: tuple[str, ...]) -> ibis.Table:
     return events.select(
         la=events["la"].cast("string"),
-        child_id=events["child_id"].cast("string"),
+        child_id=events["child_id"],
         event_date=events["event_date"].cast("date"),
         window_end=events["window_end"].cast("date"),
         y=events["y"].cast("int64"),
@@ -309,10 +309,10 @@ def _check(
         raise RecordsError(no_event(outcome))
 
 
-def _counted(held: ibis.Table) -> pd.DataFrame:
+def _counted(held: ibis.Table, child: tuple[str, ...]) -> pd.DataFrame:
     """Events, sums and distinct children by number of cell."""
     # Child first, then cell: counting distinct children in one step holds a set for every cell.
-    by_child = held.group_by(["cell", "la", "child_id"]).aggregate(
+    by_child = held.group_by(["cell", *child]).aggregate(
         n=held.count(), y_sum=held["y"].sum(), y_sq=(held["y"] * held["y"]).sum()
     )
     counted = by_child.group_by("cell").aggregate(

@@ -19,29 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choice:
-    """The words of a covariate: the first whose condition holds, else `otherwise`."""
+    """The words a covariate can be, and the place among them of the one that holds (a column)."""
 
-    cases: Sequence[tuple[Any, str]]
-    otherwise: str
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Every word there can be."""
-        return tuple(dict.fromkeys([*(word for _, word in self.cases), self.otherwise]))
+    words: Sequence[str]
+    number: Any
 
     def word(self) -> Any:
         """The word, as a column."""
-        import ibis
-
-        return ibis.cases(*self.cases, else_=self.otherwise)
-
-    def number(self) -> Any:
-        """The place of the word in `words`, as a column."""
-        import ibis
-
-        place = {word: i for i, word in enumerate(self.words)}
-        told = [(condition, place[word]) for condition, word in self.cases]
-        return ibis.cases(*told, else_=place[self.otherwise]).cast("int32")
+        return self.number.cases(*enumerate(self.words))
 
 
 @dataclass(frozen=True)
@@ -50,14 +35,16 @@ class Coded:
 
     Attributes
     ----------
-    rows : `la`, `child_id`, `event_date`, `window_end`, `y` and `stratum`.
+    rows : `la`, `child_id` (of any type), `event_date`, `window_end`, `y` and `stratum`.
     strata : the covariates of each stratum (categories), by number (the index).
     source : the events as given, where their words may be at fault; else none.
+    child : columns that together tell a child from all others.
     """
 
     rows: ibis.Table
     strata: pd.DataFrame
     source: ibis.Table | None = None
+    child: tuple[str, ...] = ("la", "child_id")
 
 
 def numbered(choices: Mapping[str, Choice]) -> tuple[Any, pd.DataFrame]:
@@ -66,7 +53,7 @@ def numbered(choices: Mapping[str, Choice]) -> tuple[Any, pd.DataFrame]:
 
     stratum: Any = ibis.literal(0, "int32")
     for choice in choices.values():
-        stratum = stratum * len(choice.words) + choice.number()
+        stratum = stratum * len(choice.words) + choice.number.cast("int32")
     sizes = [len(choice.words) for choice in choices.values()]
     places = np.unravel_index(np.arange(int(np.prod(sizes, dtype=np.int64))), sizes or (1,))
     words = {

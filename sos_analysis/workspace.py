@@ -12,7 +12,6 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -319,45 +318,24 @@ def _collapse_alike(records: Records, study: Study, folder: Path, sets: Sequence
     outcome, definition = first.outcome, first.definition
     covariates = study.outcome(outcome).cell_covariates
     if not any(one.rest for one in sets):
-        records = _narrowed(records, cells.sample_of(study, outcome))
+        records = replace(records, only=tuple(cells.sample_of(study, outcome)))
     coded = coded_events(records, study, outcome, definition, covariates, **first.options)
-    children = outcome in CHILD_OUTCOMES and not first.options and not first.rest
-    with _held(coded.rows, children) as rows:
-        made = cells.collapse_coded(
-            replace(coded, rows=rows),
-            study,
-            outcome,
-            covariates=covariates,
-            meta={
-                "definition": definition,
-                "data_hash": extract_hash(folder),
-                "code_hash": code_hash(*CELL_MODULES),
-            },
-            groups=not all(one.rest for one in sets),
-            rest=any(one.rest for one in sets),
-        )
-        if children:
-            _keep_child_sums(rows, study, folder, outcome, definition)
+    made = cells.collapse_coded(
+        coded,
+        study,
+        outcome,
+        covariates=covariates,
+        meta={
+            "definition": definition,
+            "data_hash": extract_hash(folder),
+            "code_hash": code_hash(*CELL_MODULES),
+        },
+        groups=not all(one.rest for one in sets),
+        rest=any(one.rest for one in sets),
+    )
+    if outcome in CHILD_OUTCOMES and not first.options and not first.rest:
+        _keep_child_sums(coded.rows, study, folder, outcome, definition)
     return made
-
-
-def _narrowed(records: Records, las: Sequence[str]) -> Records:
-    """The same records, of some authorities: told at the source, where the engine can use it."""
-    tables = {
-        name: table.filter(table["la"].isin(las)) if "la" in table.columns else table
-        for name, table in records.tables.items()
-    }
-    return replace(records, tables=tables)
-
-
-@contextmanager
-def _held(rows: ibis.Table, several: bool) -> Iterator[ibis.Table]:
-    """Events, worked out once where they are used more than once."""
-    if not several:
-        yield rows
-        return
-    with rows.cache() as kept:
-        yield kept
 
 
 def _check_there(records: Records, wanted: set[str], folder: Path) -> None:

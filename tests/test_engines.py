@@ -96,3 +96,15 @@ def test_what_is_no_engine_or_no_size_is_said_in_a_line(monkeypatch) -> None:
     monkeypatch.setenv(ENGINE, "nonsense://nowhere")
     with pytest.raises(RecordsError, match="cannot be started"):
         Engine()
+
+
+def test_numbers_that_clash_give_way_to_words(few, small_study, monkeypatch) -> None:
+    """Children whose numbers are not their own are told apart by authority and id, as ever."""
+    outcomes = ("duration", "escalation", "icpc")
+    right = counted(few, small_study, outcomes)
+    monkeypatch.setattr(Engine, "number", lambda self, la, child_id: la + child_id.right(1))
+    with open_extract(few) as records:
+        child = records.tables["referrals"].child
+        assert records.tables["children"].count().execute() > 1000
+        assert child.contains("/").all().execute()
+    assert_equal(right, counted(few, small_study, outcomes))

@@ -49,7 +49,7 @@ from sos_analysis.outcomes.referrals import (
     rereferral,
     rereferral_all,
 )
-from sos_analysis.records.tables import KEY
+from sos_analysis.records.tables import CHILD
 
 if TYPE_CHECKING:
     import ibis
@@ -150,9 +150,12 @@ def _duration(
     done = records.tables["assessments"]
     done = done.filter(done.end_date.notnull(), done.end_date >= done.start_date)
     days = working_days(records, done, "start_date", "end_date").rename(event_date="start_date")
-    days = days.mutate(risk_date=days.event_date, window_end=days.end_date)
+    days = days.rename(window_end="end_date")
     days = censored(in_data(days, study), rule.censor_days, rule.censor_date)
-    return _beyond(_trimmed(with_child(days, records), study, rule, options["trim"]), rule, options)
+    # Held: every definition, and every choice of an analyst, is about the same assessments.
+    days = records.within(records.once(with_child(days, records)))
+    days = days.mutate(risk_date=days.event_date)
+    return _beyond(_trimmed(days, study, rule, options["trim"]), rule, options)
 
 
 def _beyond(found: ibis.Table, rule: Outcome, options: Mapping[str, Any]) -> ibis.Table:
@@ -232,9 +235,9 @@ def _kinship(
         episodes.placement.isin(legacy) & (episodes.episode_start < options["legacy_until"])
     )
     counted_rows = episodes.mutate(placed=placed.fill_null(False)).filter(in_window, counted)
-    group = [*KEY, "period_start"]
+    group = [CHILD, "period_start"]
     hits = counted_rows.group_by(*group).agg(placed=counted_rows.placed.any())
-    periods = records.tables["care_periods"]
+    periods = records.within(records.tables["care_periods"])
     both = periods.inner_join(hits, group)
     left = (
         both.period_end_reason.isin(tuple(options["exits"]))

@@ -1,16 +1,19 @@
 """What all outcomes share: the span of the data, censoring, ages, and covariates as words.
 
-Events on their way carry `la`, `child_id`, `event_date`, `window_end`, `y` and `risk_date` (the
-day by which elevated risk is judged: the referral's where the event follows from a referral).
+Events on their way carry `la`, `child_id`, `child` (both as one number, to join by), `event_date`,
+`window_end`, `y`, `risk_date` (the day by which elevated risk is judged: the referral's where the
+event follows from a referral) and `traits` (the other covariates as bits of one number).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.errors import ParameterError
-from sos_analysis.records.calendar import age_at
-from sos_analysis.records.tables import ETHNICITIES, KEY, OLDEST, YOUNGEST
+from sos_analysis.records.tables import CHILD, ETHNICITIES, KEY, OLDEST, YOUNGEST
 from sos_analysis.strata import Choice, Coded, numbered
 
 if TYPE_CHECKING:
@@ -37,8 +40,35 @@ COVARIATES = (
 # Completed years. The original's cuts (4.5, 12.5; school phase 4.5, 11.5) lie between whole years.
 LAST_BEFORE_SCHOOL, LAST_OF_PRIMARY, LAST_OF_MIDDLE_BAND = 4, 11, 12
 
-_CHILD = ("dob", "sex", "ethnicity", "disabled", "low_income", "uasc")
-_EVENT = (*KEY, "event_date", "window_end", "y", "risk_date")
+# Completed years times 10,000, which is what two dates written as yyyymmdd differ by.
+_YEAR = 10_000
+
+#: Covariate -> the words it can be. Kept together as bits of one number (`traits`), each as the
+#: place of its word, but for elevated risk, which is of the day and not of the child.
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "sex": ("male", "female", "unknown"),
+    "age_band": ("0-4", "5-12", "13-17", "missing"),
+    "ethnicity": (*ETHNICITIES, "missing"),
+    "school_phase": ("none", "primary", "secondary", "missing"),
+    "disabled": ("yes", "no", "missing"),
+    "low_income": ("under school age", "yes", "no", "missing"),
+    "previous_cpp": ("yes", "no"),
+    "uasc": ("yes", "no"),
+}
+RISK = ("yes", "no")
+
+
+def _bits(name: str) -> tuple[int, int]:
+    """Where a covariate begins in `traits`, and the bits it has there."""
+    sizes = {each: (len(words) - 1).bit_length() for each, words in WORDS.items()}
+    names = list(sizes)
+    return sum(sizes[each] for each in names[: names.index(name)]), sizes[name]
+
+
+def _put(**places: Any) -> Any:
+    """Places of words, put together."""
+    parts = [(place << _bits(name)[0]) for name, place in places.items()]
+    return reduce(or_, parts).cast("int32")
 
 
 def days_after(later: Any, earlier: Any) -> Any:
@@ -75,22 +105,99 @@ def with_window(found: ibis.Table, days: int) -> ibis.Table:
 
 
 def with_child(found: ibis.Table, records: Records, *, unknown: bool = True) -> ibis.Table:
-    """Add what is known of the child and keep ages -1 to 17 at the event (domain rule).
+    """Add what is known of the child (`traits`) and keep ages -1 to 17 (domain rule).
+
+    What is not stated is 'missing', never 'no'. Low income comes from the School Census, so it is
+    'under school age' for all children below it: what a later census says of them is only known
+    for those who came back, and would carry the outcome into the covariate. Previous plan: one
+    that began before the event, or one begun by then that tells of an earlier one.
 
     Parameters
     ----------
+    found : events with `child` and `event_date`.
     unknown : whether events of unknown age stay.
     """
-    children = records.tables["children"].select(*KEY, *_CHILD)
-    found = found.select(*_EVENT).left_join(children, KEY)
-    found = found.select(*_EVENT, *_CHILD)
-    found = found.mutate(age=age_at(found.dob, found.event_date))
-    return found.filter(found.age.between(YOUNGEST, OLDEST).fill_null(unknown))
+    import ibis
+
+    people = _people(records)
+    both = found.left_join(people, CHILD)
+    age = _ymd(both.event_date) - both.born
+    # Thresholds by null-safe comparison: an unknown age is under none.
+    young, primary, middle = (
+        (age < (last + 1) * _YEAR).fill_null(False)
+        for last in (LAST_BEFORE_SCHOOL, LAST_OF_PRIMARY, LAST_OF_MIDDLE_BAND)
+    )
+    told = both.told.fill_null(_NOTHING)
+    start, size = _bits("low_income")
+    told = ibis.ifelse(young, told & ~(((1 << size) - 1) << start), told)
+    aged = _put(
+        age_band=ibis.cases((young, 0), (middle, 1), (age.notnull(), 2), else_=3),
+        school_phase=ibis.cases((young, 0), (primary, 1), (age.notnull(), 2), else_=3),
+        previous_cpp=ibis.ifelse((both.event_date >= both.planned).fill_null(False), 0, 1),
+    )
+    kept = (age >= YOUNGEST * _YEAR) & (age < (OLDEST + 1) * _YEAR)
+    both = both.filter(kept.fill_null(unknown))
+    return both.select(*found.columns, traits=(told | aged).cast("int32"))
+
+
+#: Of a child of whom nothing is told, in the places `_people` fills.
+_NOTHING = sum(
+    WORDS[name].index(word) << _bits(name)[0]
+    for name, word in {
+        "sex": "unknown",
+        "ethnicity": "missing",
+        "disabled": "missing",
+        "low_income": "missing",
+        "uasc": "no",
+    }.items()
+)
+
+
+def _people(records: Records) -> ibis.Table:
+    """What covariates need of each child, narrow: `born` (yyyymmdd), `told` (bits), `planned`.
+
+    `planned` is the first day on which a plan counts as a previous one.
+    """
+    import ibis
+
+    plans = records.tables["cpp"]
+    plans = plans.group_by(CHILD).agg(
+        first=plans.start_date.min(),
+        counted=plans.start_date.min(where=plans.n_previous > 0),
+    )
+    planned = ibis.cases((plans.counted == plans["first"], plans["first"]))
+    plans = plans.select(CHILD, planned=planned.coalesce(plus(plans["first"], 1)))
+    t = records.tables["children"]
+    told = _put(
+        sex=_place(t.sex, "sex", "unknown"),
+        ethnicity=_place(t.ethnicity, "ethnicity", "missing"),
+        disabled=_yes_no(t.disabled, 0),
+        low_income=_yes_no(t.low_income, 1),
+        uasc=ibis.ifelse(t.uasc.fill_null(False), 0, 1),
+    )
+    people = t.select(CHILD, born=_ymd(t.dob), told=told)
+    return records.once(people.left_join(plans, CHILD).drop("child_right"))
+
+
+def _ymd(day: Any) -> Any:
+    return (day.year() * 10_000 + day.month() * 100 + day.day()).cast("int32")
+
+
+def _place(column: Any, name: str, otherwise: str) -> Any:
+    places = [(word, i) for i, word in enumerate(WORDS[name]) if word != otherwise]
+    return column.cases(*places, else_=WORDS[name].index(otherwise))
+
+
+def _yes_no(flag: Any, yes: int) -> Any:
+    """Place of yes, no and missing, the first of them given."""
+    import ibis
+
+    return ibis.cases((flag, yes), (flag.notnull(), yes + 1), else_=yes + 2)
 
 
 def complete(found: ibis.Table, records: Records) -> ibis.Table:
     """Add the fiscal year and the covariates as words."""
-    found, choices = _choices(found, records)
+    found, choices = _choices(found, records, COVARIATES)
     event = found.event_date
     return found.select(
         *KEY,
@@ -103,66 +210,35 @@ def complete(found: ibis.Table, records: Records) -> ibis.Table:
 
 
 def coded(found: ibis.Table, records: Records, covariates: Sequence[str]) -> Coded:
-    """Add the covariates as one number."""
-    found, choices = _choices(found, records)
-    absent = [name for name in covariates if name not in choices]
+    """Add the covariates as one number; children go by their number alone."""
+    absent = [name for name in covariates if name not in COVARIATES]
     if absent:
         raise ParameterError(
-            f"events have no covariate {absent[0]!r}; they have {', '.join(choices)}."
+            f"events have no covariate {absent[0]!r}; they have {', '.join(COVARIATES)}."
         )
-    stratum, strata = numbered({name: choices[name] for name in covariates})
-    return Coded(found.select(*KEY, "event_date", "window_end", "y", stratum=stratum), strata)
+    found, choices = _choices(found, records, covariates)
+    stratum, strata = numbered(choices)
+    rows = found.select(
+        "la", "event_date", "window_end", "y", child_id=found[CHILD], stratum=stratum
+    )
+    return Coded(rows, strata, child=("child_id",))
 
 
-def _choices(found: ibis.Table, records: Records) -> tuple[ibis.Table, dict[str, Choice]]:
-    """What the covariates rest on, and the words they can be.
-
-    What is not stated is 'missing', never 'no'. Low income comes from the School Census, so it is
-    'under school age' for all children below it: what a later census says of them is only known
-    for those who came back, and would carry the outcome into the covariate. Previous plan: one
-    that began before the event, or one begun by then that tells of an earlier one.
-    """
+def _choices(
+    found: ibis.Table, records: Records, covariates: Sequence[str]
+) -> tuple[ibis.Table, dict[str, Choice]]:
+    """The covariates named, each as the place of its word."""
     import ibis
 
-    plans = records.tables["cpp"]
-    plans = plans.group_by(*KEY).agg(
-        first_plan=plans.start_date.min(),
-        first_counted=plans.start_date.min(where=plans.n_previous > 0),
-    )
-    days = records.tables["calendar"]
-    risky = days.filter(days.elevated_risk).select(risk_date=days.day, risky=ibis.literal(True))
-    found = found.left_join(plans, KEY).drop("la_right", "child_id_right")
-    found = found.left_join(risky, "risk_date")
-    age, event = found.age, found.event_date
-    below_school = (age <= LAST_BEFORE_SCHOOL).fill_null(False)
-    before = (found.first_plan < event) | (found.first_counted <= event)
-    under = (below_school, "under school age")
-    return found, {
-        "sex": Choice([(found.sex == word, word) for word in ("male", "female")], "unknown"),
-        "age_band": Choice(
-            [
-                (age <= LAST_BEFORE_SCHOOL, "0-4"),
-                (age <= LAST_OF_MIDDLE_BAND, "5-12"),
-                (age.notnull(), "13-17"),
-            ],
-            "missing",
-        ),
-        "ethnicity": Choice([(found.ethnicity == w, w) for w in ETHNICITIES], "missing"),
-        "school_phase": Choice(
-            [
-                (age <= LAST_BEFORE_SCHOOL, "none"),
-                (age <= LAST_OF_PRIMARY, "primary"),
-                (age.notnull(), "secondary"),
-            ],
-            "missing",
-        ),
-        "disabled": Choice(_yes_no(found.disabled), "missing"),
-        "low_income": Choice([under, *_yes_no(found.low_income)], "missing"),
-        "previous_cpp": Choice(_yes_no(before), "no"),
-        "uasc": Choice(_yes_no(found.uasc), "no"),
-        "elevated_risk": Choice(_yes_no(found.risky), "no"),
-    }
-
-
-def _yes_no(flag: Any) -> list[tuple[Any, str]]:
-    return [(flag, "yes"), (flag.notnull(), "no")]
+    if "elevated_risk" in covariates:
+        days = records.tables["calendar"]
+        risky = days.filter(days.elevated_risk).select(risk_date=days.day, risky=ibis.literal(True))
+        found = found.left_join(risky, "risk_date")
+    choices = {}
+    for name in covariates:
+        if name == "elevated_risk":
+            choices[name] = Choice(RISK, ibis.ifelse(found.risky.fill_null(False), 0, 1))
+            continue
+        start, size = _bits(name)
+        choices[name] = Choice(WORDS[name], (found.traits >> start) & ((1 << size) - 1))
+    return found, choices

@@ -17,6 +17,8 @@ All rules here are domain rules (`docs/methods_registry.md`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.errors import ParameterError
@@ -27,7 +29,7 @@ from sos_analysis.outcomes.common import (
     with_child,
     with_window,
 )
-from sos_analysis.records.tables import KEY
+from sos_analysis.records.tables import CHILD, KEY
 
 if TYPE_CHECKING:
     import ibis
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 CLOSED_AFTER_ASSESSMENT = "RC8"
 CLOSED_IN_NEED = ("RC1", "RC2", "RC3", "RC4", "RC5", "RC6", "RC7")
 SHORT_BREAKS = ("V3", "V4")
+READINGS = ("wide", "flag")  # of no further action, see `is_nfa`
 ESCALATES_WITHIN = 180  # days of the second referral
 
 Options = Mapping[str, Any]
@@ -74,23 +77,50 @@ def _possible(records: Records, study: Study) -> ibis.Table:
     )
 
 
+def _read(table: ibis.Table, reading: str) -> Any:
+    """The column of a reading of no further action."""
+    if reading not in READINGS:
+        raise ParameterError(f"option 'nfa' is {reading!r}; it must be 'wide' or 'flag'.")
+    return table[reading]
+
+
 def _cases(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
     """One row a child and NFA date: the closure date, else the referral date; who came back when.
 
-    Two outcomes look at the same cases, so that these are worked out once.
+    Two outcomes look at the same cases by two readings, so that all are worked out once.
     """
     possible = _possible(records, study)
-    cases = possible.filter(is_nfa(possible, options["nfa"]))
-    cases = cases.mutate(event_date=cases.closure_date.coalesce(cases.referral_date))
-    cases = cases.group_by(*KEY, "event_date").agg(risk_date=cases.referral_date.min())
+    cases = possible.select(
+        *KEY,
+        CHILD,
+        event_date=possible.closure_date.coalesce(possible.referral_date),
+        risk_date=possible.referral_date,
+        **{reading: is_nfa(possible, reading) for reading in READINGS},
+    )
+    cases = in_data(cases.filter(reduce(or_, (cases[reading] for reading in READINGS))), study)
+    cases = cases.group_by(*KEY, CHILD, "event_date").agg(
+        **{reading: cases[reading].any() for reading in READINGS},
+        **{f"risk_{r}": cases.risk_date.min(where=cases[r]) for r in READINGS},
+    )
     within = study.outcome("rereferral").window_days
-    held = records.once(_came_back(records, in_data(cases, study), within))
+    held = records.once(with_child(_came_back(records, cases, within), records))
+    held = records.within(held.filter(_read(held, options["nfa"])))
+    held = held.mutate(risk_date=held[f"risk_{options['nfa']}"])
     return censored(held, rule.censor_days, rule.censor_date)
 
 
 def _each(records: Records, study: Study) -> ibis.Table:
+    """Referrals, each an event; five sets of counts rest on them."""
     possible = _possible(records, study)
-    return possible.mutate(event_date=possible.referral_date, risk_date=possible.referral_date)
+    found = possible.select(
+        *KEY,
+        CHILD,
+        event_date=possible.referral_date,
+        risk_date=possible.referral_date,
+        in_need=became_cin(possible),
+        **{reading: is_nfa(possible, reading) for reading in READINGS},
+    )
+    return records.within(records.once(with_child(found, records)))
 
 
 def _came_back(records: Records, found: ibis.Table, days: int) -> ibis.Table:
@@ -99,15 +129,15 @@ def _came_back(records: Records, found: ibis.Table, days: int) -> ibis.Table:
     Any distinct later day of referral of the child in the authority counts, whatever became of
     it. A child has few distinct days, so the join stays small.
     """
-    again = records.tables["referrals"]
-    again = again.select(*KEY, again=again.referral_date)
-    pairs = found.select(*KEY, "event_date").inner_join(again, KEY)
+    again = records.within(records.tables["referrals"])
+    again = again.select(CHILD, again=again.referral_date)
+    pairs = found.select(CHILD, "event_date").inner_join(again, CHILD)
     gap = days_after(pairs.again, pairs.event_date)
     pairs = pairs.filter(gap >= 1, gap <= days)
-    found_again = pairs.group_by(*KEY, "event_date").agg(
+    found_again = pairs.group_by(CHILD, "event_date").agg(
         first=pairs.again.min(), last=pairs.again.max()
     )
-    joined = found.left_join(found_again, [*KEY, "event_date"])
+    joined = found.left_join(found_again, [CHILD, "event_date"])
     return joined.select(*found.columns, "first", "last")
 
 
@@ -115,7 +145,7 @@ def rereferral(records: Records, study: Study, rule: Outcome, options: Options) 
     """Cases of no further action; a new referral within the window of the NFA date."""
     found = _cases(records, study, rule, options)
     found = found.mutate(y=found["first"].notnull().cast("int64"))
-    return with_child(with_window(found, rule.window_days), records)
+    return with_window(found, rule.window_days)
 
 
 def escalation(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
@@ -130,22 +160,22 @@ def escalation(records: Records, study: Study, rule: Outcome, options: Options) 
     if which not in ("first", "last"):
         raise ParameterError(f"option 'second_referral' is {which!r}; allowed: first, last.")
     found = found.rename(second=which).drop("last" if which == "first" else "first")
-    back = found.filter(found.second.notnull()).select(*KEY, "event_date", "second")
-    pairs = back.inner_join(_starts(records, short_breaks=options["short_breaks"]), KEY)
+    back = found.filter(found.second.notnull()).select(CHILD, "event_date", "second")
+    pairs = back.inner_join(_starts(records, short_breaks=options["short_breaks"]), CHILD)
     after = days_after(pairs.start, pairs.second)
     pairs = pairs.mutate(
         soon=(after >= 0) & (after <= ESCALATES_WITHIN),
         between=(pairs.start > pairs.event_date) & (after < 0),
     )
-    told = pairs.group_by(*KEY, "event_date").agg(
+    told = pairs.group_by(CHILD, "event_date").agg(
         soon=pairs.soon.any(), between=pairs.between.any()
     )
-    joined = found.left_join(told, [*KEY, "event_date"])
+    joined = found.left_join(told, [CHILD, "event_date"])
     joined = joined.select(*found.columns, "soon", "between")
     if options["prior_start"] == "drop":
         joined = joined.filter(~joined.between.fill_null(False))
     joined = joined.mutate(y=joined.soon.fill_null(False).cast("int64"))
-    return with_child(with_window(joined, rule.window_days), records)
+    return with_window(joined, rule.window_days)
 
 
 def _starts(records: Records, *, short_breaks: bool) -> ibis.Table:
@@ -153,17 +183,17 @@ def _starts(records: Records, *, short_breaks: bool) -> ibis.Table:
     plans, periods = records.tables["cpp"], records.tables["care_periods"]
     if not short_breaks:
         periods = periods.filter(periods.first_legal_status.notin(SHORT_BREAKS).fill_null(True))
-    return plans.select(*KEY, start=plans.start_date).union(
-        periods.select(*KEY, start=periods.period_start)
+    return plans.select(CHILD, start=plans.start_date).union(
+        periods.select(CHILD, start=periods.period_start)
     )
 
 
 def nfa_share(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
     """All referrals; was it a case of no further action?"""
     found = _each(records, study)
-    found = found.mutate(y=is_nfa(found, options["nfa"]).cast("int64"))
+    found = found.mutate(y=_read(found, options["nfa"]).cast("int64"))
     found = censored(found, rule.censor_days, rule.censor_date)
-    return with_child(with_window(found, rule.window_days), records)
+    return with_window(found, rule.window_days)
 
 
 def rereferral_all(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
@@ -171,7 +201,7 @@ def rereferral_all(records: Records, study: Study, rule: Outcome, options: Optio
     found = censored(_each(records, study), rule.censor_days, rule.censor_date)
     found = _came_back(records, found, rule.window_days)
     found = found.mutate(y=found["first"].notnull().cast("int64"))
-    return with_child(with_window(found, rule.window_days), records)
+    return with_window(found, rule.window_days)
 
 
 def icpc(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
@@ -181,19 +211,18 @@ def icpc(records: Records, study: Study, rule: Outcome, options: Options) -> ibi
     ('s47') or 'either' place; whether events too near the end of the data are left out.
     """
     found = _each(records, study)
-    found = found.filter(became_cin(found))
+    found = found.filter(found.in_need)
     if options["censor"]:
         found = censored(found, rule.censor_days, rule.censor_date)
-    found = found.select(*KEY, "event_date", "risk_date")
     held = records.tables["conferences"]
     if options["source"] == "s47":
         held = held.filter(held["source"] == "s47")
-    held = held.select(*KEY, "icpc_date").distinct()
+    held = held.select(CHILD, "icpc_date").distinct()
     longest = rule.window_days - (options["within"] == "fewer_than")
-    pairs = found.select(*KEY, "event_date").inner_join(held, KEY)
+    pairs = found.select(CHILD, "event_date").inner_join(held, CHILD)
     gap = days_after(pairs.icpc_date, pairs.event_date)
     pairs = pairs.filter(gap >= 1, gap <= longest)
-    told = pairs.group_by(*KEY, "event_date").agg(n=pairs.count())
-    joined = found.left_join(told, [*KEY, "event_date"]).select(*found.columns, "n")
+    told = pairs.group_by(CHILD, "event_date").agg(n=pairs.count())
+    joined = found.left_join(told, [CHILD, "event_date"]).select(*found.columns, "n")
     joined = joined.mutate(y=joined.n.notnull().cast("int64"))
-    return with_child(with_window(joined, rule.window_days), records)
+    return with_window(joined, rule.window_days)

@@ -29,7 +29,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sos_analysis.records.cleaning import CLOSURE_REASONS, ETHNIC_GROUPS, NEEDS
+from sos_analysis.records.cleaning import CLOSURE_REASONS, NEEDS
+from sos_analysis.records.engine import union_of_bits
+from sos_analysis.records.people import date_of, people_of, ymd
 from sos_analysis.records.problems import (
     count_faults,
     date_problems,
@@ -38,7 +40,7 @@ from sos_analysis.records.problems import (
     several_dobs,
     stated_starts,
 )
-from sos_analysis.records.tables import KEY, Problem
+from sos_analysis.records.tables import CHILD, KEY, Problem, tally
 
 if TYPE_CHECKING:
     import ibis
@@ -47,7 +49,7 @@ CONTINUES = "X1"
 STARTS_CARE = "S"
 
 _DAY = 10**8  # above any yyyymmdd
-_ROOM = 20  # bits of a count: no child has a million rows
+_SPAN = 10**7  # above any number of days
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def assemble(
     returns: Returns,
     keep: Callable[[ibis.Table], ibis.Table],
     drop: Callable[[ibis.Table], None],
+    number: tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]],
     *,
     faults: Mapping[str, Mapping[str, int]] | None = None,
     files: Sequence[str] = (),
@@ -96,6 +99,7 @@ def assemble(
     ----------
     returns : rows, held or read anew from their files.
     keep, drop : materialise a table in the engine; drop it.
+    number : of a child, from authority and id: what to try, and what never gives two the same.
     faults : table -> rows at fault by name, where its rows do not carry the marks.
     files, unit : names of files by number and what is counted in them, where rows carry a place.
 
@@ -113,17 +117,27 @@ def assemble(
     cin, s47, care = (_known(t) for t in (returns.cin, returns.section47, returns.care))
     people = _known(returns.people)
     tables: dict[str, ibis.Table] = {}
-    votes = keep(_dob_votes(cin, care, people))
-    tables["children"] = keep(_children(cin, care, _known(returns.disabilities), people, votes))
+    made, votes, scratch = people_of(cin, care, _known(returns.disabilities), people, keep)
+    tables["children"] = children = keep(_numbered(made, number[0]))
+    exact = tally(children, {"numbers": children[CHILD].nunique(), "rows": children.count()})
+    if exact["numbers"] != exact["rows"]:
+        number = (number[1], number[1])
+        tables["children"] = keep(_numbered(children.drop(CHILD), number[0]))
+        drop(children)
     problems += several_dobs(votes)
-    drop(votes)
-    tables["referrals"] = keep(_referrals(cin, s47))
-    tables["assessments"] = keep(_assessments(_known(returns.assessments)))
+    for held in scratch:
+        drop(held)
+
+    def numbered(table: ibis.Table) -> ibis.Table:
+        return keep(_numbered(table, number[0]))
+
+    tables["referrals"] = numbered(_referrals(cin, s47))
+    tables["assessments"] = numbered(_assessments(_known(returns.assessments)))
     tables["s47_icpc"] = keep(_enquiries(s47))
-    tables["conferences"] = keep(_conferences(cin, s47))
-    tables["cpp"] = keep(_plans(cin))
-    tables["episodes"] = keep(_episodes(care))
-    tables["care_periods"] = keep(_periods(tables["episodes"]))
+    tables["conferences"] = numbered(_conferences(cin, s47))
+    tables["cpp"] = numbered(_plans(cin))
+    tables["episodes"] = numbered(_episodes(care))
+    tables["care_periods"] = numbered(_periods(tables["episodes"]))
     problems += referral_problems(tables["referrals"], tables["children"], cin)
     problems += date_problems(_known(returns.assessments), tables["assessments"], care)
     problems += stated_starts(care, tables["episodes"])
@@ -131,189 +145,96 @@ def assemble(
     return tables, problems
 
 
+def _numbered(table: ibis.Table, number: Callable[[Any, Any], Any]) -> ibis.Table:
+    return table.mutate(**{CHILD: number(table["la"], table["child_id"])})
+
+
 def _known(table: ibis.Table) -> ibis.Table:
     return table.filter(table.la.notnull(), table.child_id.notnull())
 
 
-def _ymd(day: Any) -> Any:
-    return (day.year().cast("int64") * 10_000 + day.month().cast("int64") * 100 + day.day()).cast(
-        "int64"
-    )
-
-
-def _date(number: Any) -> Any:
-    """The date a yyyymmdd stands for."""
-    import ibis
-
-    number = number % _DAY
-    return ibis.date(
-        (number // 10_000).cast("int32"),
-        ((number // 100) % 100).cast("int32"),
-        (number % 100).cast("int32"),
-    )
-
-
 def _last_stated(year: Any, day: Any) -> Any:
     """The date in the last return that states it; of several there, the latest (aggregate)."""
-    return _date((year.cast("int64") * _DAY + _ymd(day)).max())
+    return date_of((year.cast("int64") * _DAY + ymd(day)).max())
 
 
 # --- tables ---------------------------------------------------------------------------------------
-def _dob_votes(cin: ibis.Table, care: ibis.Table, people: ibis.Table) -> ibis.Table:
-    """How often each date of birth is stated for a child, and how well (3 best)."""
-    import ibis
-
-    seen = cin.select(
-        *KEY,
-        day=ibis.coalesce(cin.dob, cin.expected_dob, cin.birth_month),
-        rank=ibis.cases((cin.dob.notnull(), 3), (cin.expected_dob.notnull(), 2), else_=1).cast(
-            "int64"
-        ),
-    ).union(
-        care.select(*KEY, day=care.birth_month, rank=ibis.literal(1, "int64")),
-        people.select(*KEY, day=people.dob, rank=ibis.literal(3, "int64")),
-    )
-    seen = seen.filter(seen.day.notnull())
-    return seen.group_by(*KEY, "day", "rank").agg(n=seen.count())
-
-
-def _children(
-    cin: ibis.Table,
-    care: ibis.Table,
-    disabilities: ibis.Table,
-    stated: ibis.Table,
-    votes: ibis.Table,
-) -> ibis.Table:
-    import ibis
-
-    # Best stated, most frequent, earliest: one whole number whose maximum is that date.
-    best = votes.rank * 10**16 + votes.n * 10**9 + (_DAY - _ymd(votes.day))
-    born = votes.group_by(*KEY).agg(_best=best.max())
-    born = born.select(*KEY, dob=_date(_DAY - born["_best"] % 10**9))
-    told = ("sex", "ethnicity", "disabled", "low_income", "uasc")
-    nothing = {name: ibis.null("boolean") for name in ("disabled", "low_income")}
-    people = (
-        cin.select(*KEY, *told)
-        .union(
-            *(
-                rows.select(*KEY, "sex", "ethnicity", "uasc", **nothing).select(*KEY, *told)
-                for rows in (care, stated)
-            )
-        )
-        .union(
-            disabilities.select(
-                *KEY,
-                sex=ibis.null("string"),
-                ethnicity=ibis.null("string"),
-                disabled=ibis.literal(True),
-                low_income=ibis.null("boolean"),
-                uasc=ibis.null("boolean"),
-            )
-        )
-    )
-    stated = {
-        "male": people.sex == "male",
-        "female": people.sex == "female",
-        **{group: people.ethnicity == group for group in dict.fromkeys(ETHNIC_GROUPS.values())},
-    }
-    # Three counts in one sum: a sum for each of nine would be most of the engine's work here.
-    packs = [list(stated)[i : i + 3] for i in range(0, len(stated), 3)]
-    seen = people.group_by(*KEY).agg(
-        disabled=people.disabled.any(),
-        low_income=people.low_income.any(),
-        uasc=people.uasc.any(),
-        **{
-            f"pack_{i}": sum(
-                ibis.ifelse(stated[name], 1 << (_ROOM * j), 0).cast("int64")
-                for j, name in enumerate(names)
-            ).sum()
-            for i, names in enumerate(packs)
-        },
-    )
-    counts = {
-        name: (seen[f"pack_{i}"].cast("int64") >> (_ROOM * j)) & ((1 << _ROOM) - 1)
-        for i, names in enumerate(packs)
-        for j, name in enumerate(names)
-    }
-    seen = seen.select(
-        *KEY,
-        "disabled",
-        "low_income",
-        "uasc",
-        sex=ibis.cases(
-            (counts["male"] > counts["female"], "male"),
-            (counts["female"] > counts["male"], "female"),
-            else_="unknown",
-        ),
-        ethnicity=_most({k: n for k, n in counts.items() if k not in ("male", "female")}),
-    )
-    seen = seen.left_join(born, KEY)
-    return seen.select(
-        *KEY,
-        "dob",
-        "sex",
-        "ethnicity",
-        "disabled",
-        "low_income",
-        uasc=seen.uasc.fill_null(False),
-    )
-
-
-def _most(counts: dict[str, Any]) -> Any:
-    """The ethnic group most rows state; 'Unclassified' only if no row states another."""
-    import ibis
-
-    unclassified = counts.pop("Unclassified")
-    most = ibis.greatest(*counts.values())
-    return ibis.cases(
-        *(((n == most) & (most > 0), group) for group, n in counts.items()),
-        (unclassified > 0, "Unclassified"),
-    )
-
-
 def _referrals(cin: ibis.Table, s47: ibis.Table) -> ibis.Table:
     import ibis
 
     rows = cin.filter(cin.referral_date.notnull())
     year = rows.return_year.cast("int64")
-    closed = _ymd(rows.closure_date).fill_null(0)
-    reason = ((year * _DAY + closed) * 10 + _number(rows.closure_reason, CLOSURE_REASONS)).max()
-    need = (year * 10 + _number(rows.need, NEEDS)).max()
-    one = rows.group_by(*KEY, "referral_date").agg(
-        nfa_flag=rows.nfa.all(),
-        nfa_differs=(rows.nfa.any() & ~rows.nfa.all()).fill_null(False),
-        closure_date=_last_stated(year, rows.closure_date),
-        closure_reason=ibis.literal("RC") + (reason % 10).cast("string"),
-        primary_need=ibis.literal("N") + (need % 10).cast("string"),
-        icpc_date=rows.icpc_date.min(),
-        has_plan=rows.plan_start.notnull().any(),
-        cin_any=rows.in_need.any(),
-        first_return=rows.return_year.min(),
-        last_return=rows.return_year.max(),
-    )
-    held = s47.filter(s47.icpc_date.notnull(), s47.referral_date.notnull())
-    held = held.select(*KEY, "referral_date").distinct().mutate(s47_icpc=ibis.literal(True))
-    both = one.left_join(held, [*KEY, "referral_date"])
-    both = both.mutate(
-        has_icpc=both.icpc_date.notnull() | both.s47_icpc.fill_null(False),
-        closed_before_referral=(both.closure_date < both.referral_date).fill_null(False),
-    )
-    return both.select(
+    closed = _days(rows.closure_date)
+    # Yes or no, or neither, of each row, as bits: what all rows of a referral say is their union.
+    marks = ("nfa", "not_nfa", "plan", "in_need", "not_in_need", "s47")
+    bit = {name: 1 << i for i, name in enumerate(marks)}
+    said = _either(rows.nfa, bit["nfa"], bit["not_nfa"])
+    said = said | ibis.ifelse(rows.plan_start.notnull(), bit["plan"], 0)
+    said = said | _either(rows.in_need, bit["in_need"], bit["not_in_need"])
+    reason = _number(rows.closure_reason, CLOSURE_REASONS)
+    stated = rows.select(
         *KEY,
         "referral_date",
-        "nfa_flag",
         "closure_date",
-        "closure_reason",
-        "primary_need",
         "icpc_date",
-        "has_icpc",
-        "has_plan",
-        "cin_any",
-        "closed_before_referral",
-        "first_return",
-        "last_return",
-        "nfa_differs",
+        return_year=rows.return_year.cast("int32"),
+        said=said.cast("int32"),
+        closed=year * _SPAN + closed,
+        reason=(year * _SPAN + closed.fill_null(-1)) * 10 + reason,
+        need=year * 10 + _number(rows.need, NEEDS),
     )
+    # Conferences of enquiries come as rows of the same referrals: a join would cost more.
+    held = s47.filter(s47.icpc_date.notnull(), s47.referral_date.notnull())
+    held = held.select(
+        *KEY,
+        "referral_date",
+        closure_date=ibis.null("date"),
+        icpc_date=ibis.null("date"),
+        return_year=ibis.null("int32"),
+        said=ibis.literal(bit["s47"], "int32"),
+        **{name: ibis.null("int64") for name in ("closed", "reason", "need")},
+    )
+    both = stated.union(held)
+    one = both.group_by(*KEY, "referral_date").agg(
+        said=union_of_bits(both.said),
+        closure_date=both.closure_date.argmax(both.closed),
+        reason=both.reason.max(),
+        need=both.need.max(),
+        icpc_date=both.icpc_date.min(),
+        first_return=both.return_year.min(),
+        last_return=both.return_year.max(),
+    )
+    one = one.filter(one.first_return.notnull())
+    has = {name: (one.said & place) > 0 for name, place in bit.items()}
+    return one.select(
+        *KEY,
+        "referral_date",
+        nfa_flag=ibis.cases((has["not_nfa"], False), (has["nfa"], True)),
+        closure_date=one.closure_date,
+        closure_reason=ibis.literal("RC") + (one.reason % 10).cast("string"),
+        primary_need=ibis.literal("N") + (one.need % 10).cast("string"),
+        icpc_date=one.icpc_date,
+        has_icpc=one.icpc_date.notnull() | has["s47"],
+        has_plan=has["plan"],
+        cin_any=ibis.cases((has["in_need"], True), (has["not_in_need"], False)),
+        closed_before_referral=(one.closure_date < one.referral_date).fill_null(False),
+        first_return=one.first_return,
+        last_return=one.last_return,
+        nfa_differs=has["nfa"] & has["not_nfa"],
+    )
+
+
+def _either(flag: Any, yes: int, no: int) -> Any:
+    import ibis
+
+    return ibis.cases((flag, yes), (flag.notnull(), no), else_=0)
+
+
+def _days(day: Any) -> Any:
+    """Days since the first day there is."""
+    import ibis
+
+    return day.delta(ibis.date(1, 1, 1), unit="day").cast("int64")
 
 
 def _number(column: Any, codes: Sequence[str]) -> Any:
@@ -391,7 +312,7 @@ def _one_copy(care: ibis.Table) -> ibis.Table:
     rows = care.filter(care.episode_start.notnull())
     rows = rows.mutate(
         told=rows.return_year.fill_null(0),
-        order=_ymd(rows.episode_end).fill_null(_DAY),
+        order=ymd(rows.episode_end).fill_null(_DAY),
         passing=(rows.episode_end == rows.episode_start).fill_null(False),
         goes_on=(rows.end_reason == CONTINUES).fill_null(False),
     )
@@ -423,7 +344,7 @@ def _one_copy(care: ibis.Table) -> ibis.Table:
 
 def _in_order(rows: ibis.Table) -> list[Any]:
     """Episodes in time; the rest of the key makes the order the same on every run."""
-    order = _ymd(rows.episode_end).fill_null(_DAY)
+    order = ymd(rows.episode_end).fill_null(_DAY)
     return [
         rows.episode_start,
         order,

@@ -164,29 +164,37 @@ def bind(
     return table.select(**bound)
 
 
-def with_keys(table: ibis.Table) -> tuple[ibis.Table, set[str]]:
+def with_keys(table: ibis.Table) -> tuple[ibis.Table, set[str], dict[str, int]]:
     """Keys as text without surrounding space, empty where blank or no code of an authority.
 
     What stands there is looked at first, once: most often it is fit as it stands.
 
     Returns
     -------
-    The table, and the codes of authorities in it.
+    The table, the codes of authorities in it, and rows without a key by its name (nothing where
+    ids had to be tidied: some may have become empty).
     """
     import ibis
 
     child = table.child_id
-    odd = (child != cleaning.text(child)).fill_null(child.notnull())
-    found = table.group_by("la").agg(odd=odd.any()).to_pyarrow().to_pylist()
+    # Space at either end sorts before '!'; so does what else nobody sees, which tidying leaves be.
+    odd = (child < "!") | (child.right(1) < "!")
+    by_la = table.group_by("la").agg(odd=odd.any(), n=table.count(), none=child.isnull().sum())
+    found = by_la.to_pyarrow().to_pylist()
     codes = {row["la"]: (row["la"] or "").strip(" \t\n\r\v\f") for row in found}
     right = {stated: code if re.search(AUTHORITY, code) else None for stated, code in codes.items()}
     changed = {stated: code for stated, code in right.items() if stated != code}
     if changed:
         told = [(stated, ibis.literal(code, "string")) for stated, code in changed.items()]
         table = table.mutate(la=table.la.cases(*told, else_=table.la))
+    empty = {
+        "la": sum(row["n"] for row in found if right[row["la"]] is None),
+        "child_id": sum(row["none"] for row in found),
+    }
     if any(row["odd"] for row in found):
         table = table.mutate(child_id=cleaning.text(table.child_id))
-    return table, {code for code in right.values() if code is not None}
+        empty = {}
+    return table, {code for code in right.values() if code is not None}, empty
 
 
 def _alike(column: Any, told: Field) -> Any:

@@ -169,21 +169,29 @@ def with_codes(rows: ibis.Table, **readers: Callable[[Any], Any]) -> ibis.Table:
 
 
 def read_codes(
-    rows: ibis.Table, readers: Mapping[str, Callable[[Any], Any]]
+    rows: ibis.Table, readers: Mapping[str, Callable[[Any], Any]], marks: Sequence[str] = ()
 ) -> tuple[ibis.Table, dict[str, int]]:
     """The same codes read, with the rows at fault counted and not marked: less to carry along.
 
+    Parameters
+    ----------
+    marks : columns of rows marked already, counted along.
+
     Returns
     -------
-    `rows` with the columns read, and the rows by name of `fault_<column>`, `repaired_<column>`.
+    `rows` with the columns read, and the rows by name of `fault_<column>`, `repaired_<column>` and
+    of `marks`.
     """
     import ibis
     import pyarrow as pa
 
     if not readers:
         return rows, {}
-    stated = rows.select(**{name: rows[name].cast("string") for name in readers})
-    alike = stated.group_by(*readers).agg(n=stated.count()).to_pyarrow().to_pandas()
+    stated = rows.select(*marks, **{name: rows[name].cast("string") for name in readers})
+    alike = stated.group_by(*readers).agg(
+        n=stated.count(), **{mark: stated[mark].sum() for mark in marks}
+    )
+    alike = alike.to_pyarrow().to_pandas()
     parts = []
     for i, (name, read) in enumerate(readers.items()):
         known = alike.dropna(subset=[name])
@@ -197,7 +205,7 @@ def read_codes(
             )
         )
     found = (ibis.union(*parts) if parts[1:] else parts[0]).to_pyarrow().to_pylist()
-    faults: dict[str, int] = {}
+    faults = {mark: int(alike[mark].sum()) for mark in marks}
     changed: dict[str, Any] = {}
     for i, name in enumerate(readers):
         # The most frequent first: the engine tries them in turn.
@@ -236,7 +244,9 @@ def _seen(stated: ibis.Table, read: Callable[[Any], Any]) -> ibis.Table:
 
 def unread(stated: ir.Value, read: Any) -> Any:
     """Whether something was stated of which nothing could be read."""
-    return text(stated).notnull() & read.isnull()
+    if stated.type().is_string():
+        stated = text(stated)
+    return stated.notnull() & read.isnull()
 
 
 def any_true(columns: Sequence[Any]) -> Any:

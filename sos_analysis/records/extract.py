@@ -28,6 +28,7 @@ from sos_analysis.records.files.names import authority_in, near, year_in
 from sos_analysis.records.forms import Found, Source, find
 from sos_analysis.records.notes import Read, notes_of
 from sos_analysis.records.npd_layout import LA_YEARS, MANIFEST
+from sos_analysis.records.problems import FAULTS
 from sos_analysis.records.returns.cin_census import stage_census
 from sos_analysis.records.returns.ssda903 import CareFile, stage_table, stage_xml
 from sos_analysis.records.returns.ssda903_layout import SHORT_BREAKS, TABLES
@@ -228,6 +229,7 @@ class _Reader:
             Returns(**held),
             self.engine.keep,
             self.engine.drop,
+            (self.engine.number, self.engine.words),
             faults=faults,
             files=[read.source.shown for read in self.reads],
             unit={i: read.unit for i, read in enumerate(self.reads)},
@@ -360,12 +362,15 @@ class _Reader:
             if self.look is not None:
                 # Held as read: else engines would read the files once a cleaned column.
                 read = self.engine.keep(stacked)
-                rows, present[kind] = with_keys(read)
+                rows, present[kind], _ = with_keys(read)
                 held[kind] = self.engine.keep(cleaning.with_codes(shape.rows(rows), **shape.codes))
                 self.engine.drop(read)
                 continue
-            rows, present[kind] = with_keys(self.engine.view(stacked))
-            rows, faults[kind] = cleaning.read_codes(shape.rows(rows), shape.codes)
+            rows, present[kind], empty = with_keys(self.engine.view(stacked))
+            rows = shape.rows(rows)
+            marks = [name for name in rows.columns if name in FAULTS]
+            rows, faults[kind] = cleaning.read_codes(rows, shape.codes, marks)
+            faults[kind] |= empty
             held[kind] = self.engine.view(rows) if shape.wide else self.engine.keep(rows)
         return held, faults, present
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.records.calendar import age_at
-from sos_analysis.records.tables import KEY, OLDEST, YOUNGEST, Problem, Severity, tally
+from sos_analysis.records.tables import CHILD, KEY, OLDEST, YOUNGEST, Problem, Severity, tally
 
 if TYPE_CHECKING:
     import ibis
@@ -85,9 +85,10 @@ def count_faults(
     unit : number of a file -> what its places count ('row' where it is not there).
     counted : what was counted before, by name.
     """
+    known = dict(counted or {})
     counts: dict[str, Any] = {c: table[c].sum() for c in table.columns if c in FAULTS}
     counts |= {key: table[key].isnull().sum() for key in KEY}
-    found = tally(table, counts) | dict(counted or {})
+    found = known | tally(table, {c: sums for c, sums in counts.items() if c not in known})
     problems = []
     for fault, told in FAULTS.items():
         if not found.get(fault):
@@ -139,7 +140,7 @@ def referral_problems(
     referrals: ibis.Table, children: ibis.Table, cin: ibis.Table
 ) -> list[Problem]:
     undated = tally(cin, {"n": cin.referral_date.isnull().sum()})["n"]
-    aged = referrals.left_join(children.select(*KEY, "dob"), KEY)
+    aged = referrals.left_join(children.select(CHILD, "dob"), CHILD)
     age = age_at(aged.dob, aged.referral_date)
     found = tally(
         aged,

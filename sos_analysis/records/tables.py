@@ -25,6 +25,7 @@ Severity = Literal["error", "warning", "info"]
 Kind = Literal["string", "date", "boolean", "integer", "number"]
 
 KEY = ("la", "child_id")  # a child; the same person in another authority is another child
+CHILD = "child"  # the same as one number, to join by; beside the key in every table of children
 YOUNGEST, OLDEST = -1, 17  # completed years at an event; -1 is unborn
 
 SEXES = ("male", "female", "unknown")
@@ -161,6 +162,7 @@ class Records:
     tables : the canonical tables (see `CANONICAL`), and `la_years` where the source has it.
     problems : what was left out, repaired or noted, with counts.
     shared : what several outcomes rest on, held once it was asked for (see `once`).
+    only : authorities that count just now; none: all that were read (see `within`).
     manifest : what the source says of itself, with `files` (name -> SHA-256 as found) and
         `authorities` (those asked for; none: all).
     """
@@ -170,6 +172,7 @@ class Records:
     problems: tuple[Problem, ...]
     manifest: Mapping[str, Any]
     shared: dict[Any, ibis.Table] = field(default_factory=dict, repr=False, compare=False)
+    only: tuple[str, ...] | None = None
 
     def once(self, made: ibis.Table) -> ibis.Table:
         """A table worked out the first time it is asked for, and held until `close`."""
@@ -177,6 +180,10 @@ class Records:
         if key not in self.shared:
             self.shared[key] = self.engine.keep(made)
         return self.shared[key]
+
+    def within(self, table: ibis.Table) -> ibis.Table:
+        """Rows of the authorities that count: of what is shared, those that are asked for."""
+        return table if self.only is None else table.filter(table["la"].isin(self.only))
 
     @property
     def con(self) -> Any:
