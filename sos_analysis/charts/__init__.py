@@ -148,7 +148,6 @@ html[data-theme="dark"]{{{dark}}}
 .sos-figure-title{{font-size:1.15rem;margin:0}}
 .sos-figure-subtitle{{margin:.15rem 0 .6rem}}
 .sos-svg{{width:100%}}
-@media screen{{.sos-svg{{content-visibility:auto}}}}
 @container (max-width:34rem){{
   .sos-svg-wide{{display:none!important}}
   .sos-svg-narrow{{display:block!important;max-width:30rem}}

@@ -280,9 +280,7 @@ class Canvas:
         """The SVG element, labelled by its title and described by its description."""
         self._close_lines()
         key = escape(name)
-        # The shape is said in the style too, so that a picture out of view need not be laid out.
-        shape = f"{num(self.width)}/{num(self.height)}"
-        style = f"background:{_PAPER};height:auto;max-width:100%;aspect-ratio:{shape}"
+        style = f"background:{_PAPER};height:auto;max-width:100%"
         style += ";display:none" if hidden else ";display:block"
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="{css}" role="img" '
