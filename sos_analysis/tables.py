@@ -27,7 +27,7 @@ _NUMERIC = ' class="sos-num" style="text-align:right;font-variant-numeric:tabula
 #: Characters from which a text cell is a sentence, and its column is kept wide.
 _SENTENCE = 60
 #: Columns from which a table of numbers is a list of its rows on a phone, if it has few rows.
-_PHONE_COLUMNS, _PHONE_ROWS = 6, 16
+_PHONE_COLUMNS, _PHONE_ROWS = 5, 16
 #: Columns from which type and gaps are smaller, so that the table fits beside the contents.
 _DENSE_COLUMNS = 7
 

@@ -7,7 +7,7 @@ in `test_browser_chapters`, so that two processes share the work.
 from __future__ import annotations
 
 from site_look import forced, look
-from site_visit import WIDE, serve, toc_pages
+from site_visit import WIDE, Visit, serve, toc_pages
 
 
 def test_pages_of_prose(built_site, visit_of):
@@ -46,3 +46,21 @@ def test_forced_colours(built_site, browser):
                 faults += [f"{name}, {scheme}: {fault}" for fault in forced(page)]
             context.close()
     assert not faults, "\n".join(faults)
+
+
+def test_from_the_dark_paper_stays_light(built_site, browser):
+    """Printed by a reader who chose dark, words and charts have the colours of paper."""
+    ink = """() => ['article p', 'article h1', '.sos-svg-wide text'].map(e =>
+      getComputedStyle(document.querySelector(e))).flatMap(s =>
+        [s.fill, s.color].map(c => Math.max(...c.match(/[\\d.]+/g).slice(0, 3).map(Number))))"""
+    with serve(built_site.site) as base, Visit(browser, base, color_scheme="dark") as visit:
+        page = visit.open(f"{base}/book/chapters/rq4_kinship_care.html")
+        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        # 127 of 255 is half of full light: dark words lie below it, pale ones above.
+        assert max(page.evaluate(ink)) > 127
+        page.emulate_media(media="print")
+        page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+        assert max(page.evaluate(ink)) < 127
+        page.emulate_media(media="screen")
+        page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        assert not visit.said

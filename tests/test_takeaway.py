@@ -32,12 +32,12 @@ def folder(built_site) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site_module():
-    """The Sphinx extension that writes what surrounds the pages."""
+def extension():
+    """The Sphinx extension: what it writes in heads and beside the pages."""
     sys.path.insert(0, str(ROOT / "book" / "_ext"))
-    import sos_site
+    from sos_book import beside, head
 
-    return sos_site
+    return SimpleNamespace(beside=beside, head=head)
 
 
 def _pages(site: Path) -> list[Path]:
@@ -223,7 +223,7 @@ def test_the_page_lists_every_file_with_its_size(built_site, folder: Path) -> No
 
 
 def test_lost_readers_are_led_back_and_a_site_map_needs_an_address(
-    built_site, site_module, tmp_path, monkeypatch
+    built_site, extension, tmp_path, monkeypatch
 ) -> None:
     lost = BeautifulSoup((built_site.site / "404.html").read_text("utf-8"), "html.parser")
     assert lost.html["lang"] == "en-GB"
@@ -235,7 +235,7 @@ def test_lost_readers_are_led_back_and_a_site_map_needs_an_address(
         env=SimpleNamespace(found_docs={"book/intro", "book/a&b"}),
         builder=SimpleNamespace(get_target_uri=lambda page: f"{page}.html"),
     )
-    site_module._site_map(app, tmp_path, takeaway.base_address())
+    extension.beside._site_map(app, tmp_path, takeaway.base_address())
     spaces = {"s": "http://www.sitemaps.org/schemas/sitemap/0.9"}
     tree = ElementTree.parse(tmp_path / "sitemap.xml")
     found = [e.text for e in tree.findall("s:url/s:loc", spaces)]
@@ -249,7 +249,7 @@ def test_lost_readers_are_led_back_and_a_site_map_needs_an_address(
 
 
 def test_where_the_address_is_known_every_path_in_a_head_leads_somewhere(
-    built_site, site_module, monkeypatch
+    built_site, extension, monkeypatch
 ) -> None:
     """Previews, canonical addresses and descriptions, of all pages and the start page."""
     from sos_book.assets import start_page
@@ -259,7 +259,7 @@ def test_where_the_address_is_known_every_path_in_a_head_leads_somewhere(
     config = SimpleNamespace(
         root_doc="book/intro", project="Signs of Safety", language="en-GB", html_baseurl=""
     )
-    site_module._address(None, config)
+    extension.beside._address(None, config)
     assert config.html_baseurl == base, "Sphinx joins it with a page for the canonical address"
     names = [p.relative_to(built_site.site).with_suffix("") for p in _pages(built_site.site)]
     app = SimpleNamespace(
@@ -270,7 +270,7 @@ def test_where_the_address_is_known_every_path_in_a_head_leads_somewhere(
     )
     for name in map(Path.as_posix, names):
         context = {"title": "A title", "body": "<p>What the page is about, in a sentence.</p>"}
-        site_module._head(app, name, "page.html", context, object())
+        extension.head._head(app, name, "page.html", context, object())
         head = BeautifulSoup(context["metatags"], "html.parser")
         meta = {m["property"]: m["content"] for m in head.select("meta[property]")}
         assert meta["og:url"] == f"{base}{name}.html"

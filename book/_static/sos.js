@@ -116,6 +116,24 @@
     });
   }
 
+  // Paper is light: colours for the dark would leave pale words on it.
+  var paper = window.matchMedia("print");
+  var before = "";
+
+  function print(begins) {
+    if (begins && isDark()) {
+      before = root.dataset.theme;
+      root.dataset.theme = "light";
+    } else if (!begins && before) {
+      root.dataset.theme = before;
+      before = "";
+    }
+  }
+
+  window.addEventListener("beforeprint", function () { print(true); });
+  window.addEventListener("afterprint", function () { print(false); });
+  paper.addEventListener("change", function () { print(paper.matches); });
+
   if (document.readyState === "loading") {
     document.addEventListener("DOMContentLoaded", start);
   } else {

@@ -103,14 +103,12 @@ def _estimates(c: Canvas, figure: SafeFigure, found: list[d.Point], x: d.Place, 
     c.strokes(across, colour("grid"), stroke)
     c.strokes(out, colour("1"), stroke)
     radius = min(max(room * 0.6, 1.4), 5)
-    named = []
+    clear = [p.low is not None and p.high is not None and (p.low > 0 or p.high < 0) for p in found]
+    for solid in (False, True):
+        mine = [i for i, p in enumerate(found) if not p.series and clear[i] is solid]
+        c.dots([(x(i), y(found[i].value)) for i in mine], radius, colour("1"), hollow=not solid,
+               data=[figure.data.text(found[i].row, "value") for i in mine])  # fmt: skip
     for i, p in enumerate(found):
         if p.series:
-            named.append((i, p))
-            continue
-        clear = p.low is not None and p.high is not None and (p.low > 0 or p.high < 0)
-        c.marker("circle", x(i), y(p.value), radius, colour("1"), hollow=not clear,
-                 data=figure.data.text(p.row, "value"))  # fmt: skip
-    for i, p in named:
-        c.marker("diamond", x(i), y(p.value), 7, colour("2"), tip=d.tip(figure, p),
-                 data=figure.data.text(p.row, "value"))  # fmt: skip
+            c.marker("diamond", x(i), y(p.value), 7, colour("2"), tip=d.tip(figure, p),
+                     data=figure.data.text(p.row, "value"))  # fmt: skip

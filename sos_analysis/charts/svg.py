@@ -91,6 +91,8 @@ class Canvas:
         self.width = width
         self.height = height
         self._parts: list[str] = []
+        #: Lines of one kind to the part that holds them all.
+        self._lines: dict[tuple[str, float, str], int] = {}
 
     def line(
         self,
@@ -102,11 +104,22 @@ class Canvas:
         width: float = 1.0,
         dash: str = "",
     ) -> None:
-        dashed = f' stroke-dasharray="{dash}"' if dash else ""
-        self._parts.append(
-            f'<line x1="{num(x1)}" y1="{num(y1)}" x2="{num(x2)}" y2="{num(y2)}" '
-            f'stroke-width="{num(width)}"{dashed} style="stroke:{colour}"/>'
-        )
+        """A straight line; one path holds all of a kind, since each element costs a phone time.
+
+        A surface laid over the lines before it ends their path.
+        """
+        if y1 == y2:
+            path = f"M{num(x1)} {num(y1)}H{num(x2)}"
+        elif x1 == x2:
+            path = f"M{num(x1)} {num(y1)}V{num(y2)}"
+        else:
+            path = f"M{num(x1)} {num(y1)}L{num(x2)} {num(y2)}"
+        kind = (colour, width, dash)
+        if kind in self._lines:
+            self._parts[self._lines[kind]] += path
+            return
+        self._lines[kind] = len(self._parts)
+        self._parts.append(path)
 
     def rect(
         self,
@@ -122,6 +135,7 @@ class Canvas:
         data: str = "",
     ) -> None:
         """A rectangle, filled or as an outline, with an optional tooltip."""
+        self._close_lines()
         if outline:
             # Drawn inside the edge, so that the bar ends where its value is.
             x, y, width, height = x + 1.25, y + 1.25, width - 2.5, height - 2.5
@@ -134,6 +148,16 @@ class Canvas:
             f'height="{num(max(height, 0))}"{faint}{mark} style="{style}"{end}'
         )
 
+    def _close_lines(self) -> None:
+        """Write out the lines drawn so far."""
+        for (colour, width, dash), at in self._lines.items():
+            dashed = f' stroke-dasharray="{dash}"' if dash else ""
+            self._parts[at] = (
+                f'<path d="{self._parts[at]}" fill="none" stroke-width="{num(width)}"{dashed} '
+                f'style="stroke:{colour}"/>'
+            )
+        self._lines.clear()
+
     def strokes(
         self, spans: Sequence[tuple[float, float, float]], colour: str, width: float
     ) -> None:
@@ -144,6 +168,27 @@ class Canvas:
         self._parts.append(
             f'<path d="{path}" fill="none" stroke-width="{num(width)}" style="stroke:{colour}"/>'
         )
+
+    def dots(
+        self,
+        at: Sequence[tuple[float, float]],
+        r: float,
+        colour: str,
+        *,
+        hollow: bool = False,
+        data: Sequence[str] = (),
+    ) -> None:
+        """Round marks as one path: strokes without length, with round ends."""
+        if not at:
+            return
+        path = "".join(f"M{num(x)} {num(y)}h.01" for x, y in at)
+        mark = f' data-value="{escape(" ".join(data))}"' if data else ""
+        sizes = [(2 * r + 2, colour, mark), *([(2 * r - 2, _PAPER, "")] if hollow else [])]
+        for width, tint, said in sizes:
+            self._parts.append(
+                f'<path d="{path}" fill="none" stroke-linecap="round" '
+                f'stroke-width="{num(width)}"{said} style="stroke:{tint}"/>'
+            )
 
     def frame(
         self,
@@ -157,6 +202,7 @@ class Canvas:
         tint: str = _INK,
     ) -> None:
         """An empty frame."""
+        self._close_lines()
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         self._parts.append(
             f'<rect x="{num(x)}" y="{num(y)}" width="{num(width)}" height="{num(height)}" '
@@ -232,6 +278,7 @@ class Canvas:
 
     def render(self, *, name: str, title: str, description: str, css: str, hidden: bool) -> str:
         """The SVG element, labelled by its title and described by its description."""
+        self._close_lines()
         key = escape(name)
         style = f"background:{_PAPER};height:auto;max-width:100%"
         style += ";display:none" if hidden else ";display:block"

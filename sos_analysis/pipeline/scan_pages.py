@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-_VOID = frozenset(
+VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"]
 )
 _INLINE = frozenset(
@@ -74,7 +74,7 @@ class Page(HTMLParser):
                 self.spoken.append((f"{tag} {name}", value))
             elif value and name in _QUIET:
                 self.quiet.append((f"{tag} {name}", value))
-        if tag in _VOID:
+        if tag in VOID:
             return
         self._open.append(tag)
         if tag not in _INLINE:

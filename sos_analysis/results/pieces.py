@@ -95,11 +95,9 @@ def _made(claim: Claim) -> str:
 
 
 def _prints(claim: Claim) -> str:
-    return "".join(
-        f'<span class="sos-print">{name} '
-        f"<code>{escape(claim.hashes.get(name, 'not known'))}</code></span> "
-        for name in FINGERPRINTS
-    )
+    # One element, a line each: a page has hundreds of them.
+    lines = (f"{name} {escape(claim.hashes.get(name, 'not known'))}" for name in FINGERPRINTS)
+    return '<code class="sos-prints">' + "\n".join(lines) + "</code>"
 
 
 def _points(heading: str, items: tuple[str, ...]) -> str:

@@ -6,7 +6,10 @@
 - ``{edition}`` holds words for one edition alone: made-up worked examples, or restricted records.
 - Every page gets a banner that says whether its numbers are real.
 - Formulas become MathML: no script, no font, no network.
-- The theme is mended where it would shut readers out, and a proper start page is written.
+- ``{explore}`` is the page on which readers choose; ``{takeaway}`` and ``{howtocite}`` list what
+  can be taken away, and how to cite it.
+- The theme is mended where it would shut readers out; start page, page for lost readers, site map
+  and descriptions for machines are written.
 """
 
 from __future__ import annotations
@@ -17,13 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 from sos_book import (
     assets,
+    beside,
+    explore,
     formulas,
+    head,
     history,
     numbers,
     pages,
     prose,
     prose_tables,
     readers,
+    takeaway,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +38,10 @@ if TYPE_CHECKING:
 
 
 #: Each registers what it gives.
-PARTS = (numbers, prose, history, formulas, prose_tables, readers, pages, assets)
+PARTS = (
+    *(numbers, prose, history, explore, takeaway),
+    *(formulas, prose_tables, readers, pages, head, assets, beside),
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from html import unescape
 from typing import TYPE_CHECKING, Any
 
 from sphinx import addnodes
@@ -34,13 +33,6 @@ def _mend(body: str) -> str:
     body = re.sub(r'(<summary[^>]*?) aria-label="[^"]*"', r"\1", body)
     body = re.sub(r'<th class="head', '<th scope="col" class="head', body)
     return re.sub(r'<th class="stub', '<th scope="row" class="stub', body)
-
-
-def _opening(body: str) -> str:
-    """First paragraph of a page as plain text: what search engines show of it."""
-    found = re.search(r"(?s)<h1.*?<p>(.*?)</p>", body)
-    text = unescape(re.sub(r"<[^>]+>", "", found[1])) if found else ""
-    return " ".join(text.split())
 
 
 def _part_of(env: BuildEnvironment) -> dict[str, str]:
@@ -91,8 +83,6 @@ def _page(
         context["body"] = _mend(body)
         numbers.page(app, pagename, context)
         body = context["body"]
-    meta = app.env.metadata.get(pagename, {})
-    context["sos_description"] = str(meta.get("description", "")) or _opening(body)
     for kind in ("script_files", "css_files"):
         context[kind] = _needed(list(context.get(kind, [])), body)
     # The search page calls its scripts while it is read.

@@ -18,6 +18,8 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
+from sos_analysis.pipeline.scan_pages import VOID
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -157,24 +159,6 @@ _CLOSED_CLASSES = frozenset(
 )
 #: Nor within exhibits and checks, which are compared with the results to the letter.
 _CLOSED_DATA = frozenset(["data-table", "data-figure", "data-check"])
-_VOID = frozenset(
-    [
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-    ]
-)
 
 
 class _Linker(HTMLParser):
@@ -190,7 +174,7 @@ class _Linker(HTMLParser):
         self.closed: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _VOID:
+        if tag in VOID:
             return
         given = dict(attrs)
         classes = set((given.get("class") or "").split())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
@@ -93,9 +93,7 @@ def _write(app: Sphinx) -> None:
             (folder / file).write_text(text, encoding="utf-8", newline="\n")
 
 
-def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directive; the results are read by `sos_book` first."""
-    app.setup_extension("sos_book")
+def setup(app: Sphinx) -> None:
+    """Register the directive."""
     app.add_directive("explore", ExploreDirective)
     app.connect("builder-inited", _write, priority=700)
-    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
