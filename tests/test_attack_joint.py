@@ -1,9 +1,10 @@
 """Everything published about the same children, attacked at once by an attacker written here.
 
 The attacker knows the rules, that a count is a whole number of people, which groups are part of
-which (those left after matching, complete cases, distinct children of cases), and how cells add
-up. What is small, be it hidden or the difference of two counts that are shown, must stay able to
-be anything from 1 to threshold - 1.
+which (those left after matching, complete cases, distinct children of cases, cases that escalate
+of those that come back), and how cells add up. What is small, be it hidden, the difference of two
+counts that are shown, or the children behind an outcome, must stay able to be anything from 1 to
+threshold - 1.
 """
 
 from __future__ import annotations
@@ -138,30 +139,14 @@ def edition(seed: int, rules: Rules, study: Any) -> tuple[dict[str, SafeTable], 
                     "complete": complete,
                 }
             )
-    margins = pd.DataFrame(
-        rows, columns=["margin", "role", "phase", "level", "children", "events", "y_sum"]
-    )
+    names = ["margin", "role", "phase", "level", "children", "events", "y_sum"]
+    margins = pd.DataFrame(rows, columns=names)
+    # As many children as cases of each kind: what hides them is tried in `two_chapters`.
     margins = margins.assign(
-        las=8, largest=margins["events"] // 4, second=margins["events"] // 5
-    ).astype({"events": int, "children": int, "y_sum": int})
-    page = object.__new__(ConferenceExhibits)
-    vars(page).update(
-        study=SimpleNamespace(disclosure=rules),
-        outcome=study.outcome("icpc"),
-        words=OUTCOME_WORDS["icpc"],
-        origin="restricted",
-        made_up=False,
-        source="Records",
-        place="England",
-        unit="per 100",
-        decimals=1,
-        lead=SimpleNamespace(
-            definition="original",
-            cells=SimpleNamespace(margins=margins),
-            sample=SimpleNamespace(groups=study.groups("icpc")),
-        ),
-        missing=SimpleNamespace(kept=pd.DataFrame(left)),
+        children_with=margins["y_sum"], children_without=margins["events"] - margins["y_sum"]
     )
+    page = page_of(ConferenceExhibits, "icpc", margins, rules, study)
+    vars(page).update(missing=SimpleNamespace(kept=pd.DataFrame(left)))
     made = {
         "counts": Exhibits.counts(page),
         "trend": Exhibits.trend(page).data,
@@ -170,21 +155,54 @@ def edition(seed: int, rules: Rules, study: Any) -> tuple[dict[str, SafeTable], 
     return made, {k: float(v) for k, v in truth.items()}
 
 
+def page_of(kind: Any, outcome: str, margins: pd.DataFrame, rules: Rules, study: Any) -> Any:
+    """A chapter's exhibits over counts made up here."""
+    margins = margins.assign(
+        **{"las": 8, "largest": margins["events"] // 4, "second": margins["events"] // 5}
+        | {k: margins[k] for k in ("las",) if k in margins}
+    )
+    counted = ["events", "children", "y_sum", "children_with", "children_without"]
+    page = object.__new__(kind)
+    vars(page).update(
+        study=SimpleNamespace(disclosure=rules),
+        outcome=study.outcome(outcome),
+        words=OUTCOME_WORDS[outcome],
+        origin="restricted",
+        made_up=False,
+        source="Records",
+        place="England",
+        unit="per 100",
+        decimals=1,
+        lead=SimpleNamespace(
+            definition="original",
+            cells=SimpleNamespace(margins=margins.astype(dict.fromkeys(counted, int))),
+            sample=SimpleNamespace(groups=study.groups(outcome)),
+        ),
+        whole=None,
+    )
+    return page
+
+
+def rate(who_reads: Attacker, shown: Any, top: Any, bottom: Any) -> bool:
+    """A rate of two counts: whether it is shown."""
+    if isinstance(shown, str):
+        who_reads.differ(bottom, top, False)
+        return False
+    rules = who_reads.rules
+    who_reads.differ(bottom, top, True)
+    who_reads.knows({top: 1.0}, rules.threshold)
+    # Shown is the rate of rounded counts, each off by half a base (by a base just above a
+    # threshold that is no multiple of it), to one decimal.
+    off = rules.rounding_base / (1 if rules.threshold % rules.rounding_base else 2)
+    for sign, end in ((1.0, shown - 0.05), (-1.0, shown + 0.05)):
+        room = off * (100.0 + abs(end))
+        who_reads.knows({top: sign * 100.0, bottom: -sign * end}, -room)
+    return True
+
+
 def read(made: Mapping[str, SafeTable], rules: Rules, truth: dict[Any, float]) -> Attacker:
     """All that the tables of a question say."""
     who_reads = Attacker(rules, truth)
-    base = rules.rounding_base
-
-    def rate(shown: Any, top: Any, bottom: Any) -> None:
-        if isinstance(shown, str):
-            who_reads.differ(bottom, top, False)
-            return
-        who_reads.differ(bottom, top, True)
-        who_reads.knows({top: 1.0}, rules.threshold)
-        # Shown is the rate of rounded counts, each at most a base off, to one decimal.
-        for sign, end in ((1.0, shown - 0.05), (-1.0, shown + 0.05)):
-            room = base * (100.0 + abs(end))
-            who_reads.knows({top: sign * 100.0, bottom: -sign * end}, -room)
 
     cells = {}
     counts, kept = made["counts"], made["kept"]
@@ -192,7 +210,7 @@ def read(made: Mapping[str, SafeTable], rules: Rules, truth: dict[Any, float]) -
         at = (row[0], row[1])
         for name in ("events", "children"):
             cells[(name, *at)] = who_reads.reads((name, *at), counts.values(name)[i])
-        rate(counts.values("rate")[i], ("outcome", *at), ("events", *at))
+        rate(who_reads, counts.values("rate")[i], ("outcome", *at), ("events", *at))
     for i, row in enumerate(kept.rows):
         at = (row[0], row[1])
         for name, key in (("kept", "events"), ("complete", "complete")):
@@ -204,7 +222,7 @@ def read(made: Mapping[str, SafeTable], rules: Rules, truth: dict[Any, float]) -
     trend = made["trend"]
     for i in range(len(trend.rows)):
         at = (trend.values("series")[i], int(trend.values("time")[i]))
-        rate(trend.values("value")[i], ("y", *at), ("n", *at))
+        rate(who_reads, trend.values("value")[i], ("y", *at), ("n", *at))
     for who, (when, years) in itertools.product(
         WHO, (("Before", range(2014, 2017)), ("After", range(2017, 2020)))
     ):
@@ -252,6 +270,147 @@ def test_without_the_rule_on_parts_the_same_attacker_finds_them(small_study) -> 
             low, high = attacker.range({whole: 1.0, part: -1.0})
             found += truth[whole] - truth[part] < rules.threshold and (low > 1 or high < 9)
     assert found >= 5
+
+
+# --- two chapters that count the same cases -------------------------------------------------------
+
+
+NAMES = ("events", "children", "y", "with", "without")
+TIMES = (*WHEN, *range(2014, 2020))
+
+
+def two_chapters(
+    seed: int, rules: Rules, study: Any
+) -> tuple[dict[str, SafeTable], dict[Any, float]]:
+    """Re-referral and, of the same cases, escalation; few differ, few children have much.
+
+    Truth by outcome ('back', 'worse'), kind, group and time; `("both", …)` are the cases of
+    escalation that came back.
+    """
+    rng = np.random.default_rng(seed)
+    t, truth = rules.threshold, {}
+    rows: dict[str, list[dict[str, Any]]] = {"back": [], "worse": []}
+    for role, who in zip(("treated", "comparator"), WHO, strict=True):
+        share, apart = rng.choice([0.1, 0.5, 0.95]), rng.choice([0, 1, 2], p=[0.5, 0.2, 0.3])
+        for time in TIMES[2:]:
+            n = int(rng.integers(t, 5 * t))
+            y = int(rng.binomial(n, share))
+            gone = int(rng.choice([0, 1, t // 3]))
+            back_of_gone = int(rng.binomial(min(gone, y), 0.5))
+            gone = min(gone, n - y + back_of_gone)
+            both = y - back_of_gone
+            worse = int(rng.binomial(both, rng.choice([0.2, 0.9])))
+            truth |= {
+                ("back", "events", who, time): n,
+                ("back", "y", who, time): y,
+                ("worse", "events", who, time): n - gone,
+                ("worse", "y", who, time): worse,
+                ("both", who, time): both,
+            }
+        for when, years in (("Before", range(2014, 2017)), ("After", range(2017, 2020))):
+            for of, name in itertools.product(("back", "worse"), ("events", "y")):
+                truth[of, name, who, when] = sum(truth[of, name, who, year] for year in years)
+            truth["both", who, when] = sum(truth["both", who, year] for year in years)
+        for of, time in itertools.product(("back", "worse"), TIMES):
+            n, y = (truth[of, name, who, time] for name in ("events", "y"))
+            # Each kind of case is of as many children, or of half as many.
+            people = [int(-(-k // rng.choice([1, 1, 2]))) for k in (y, n - y)]
+            some = int(rng.choice([0, min(people) // 2]))
+            values = (sum(people) - some, *people)
+            if of == "worse":  # no child that the whole does not have
+                over = max(0, values[0] - truth["back", "children", who, time])
+                values = (values[0] - over, min(people[0], values[0] - over), people[1])
+                values = (*values[:2], min(values[2], values[0]))
+            names = ("children", "with", "without")
+            truth |= {(of, k, who, time): v for k, v in zip(names, values, strict=True)}
+            margin = "phase" if time in WHEN else "calendar"
+            phase = {"Before": "pre", "After": "post"}.get(time, "all")
+            rows[of].append(
+                {
+                    **{"margin": margin, "role": role, "phase": phase},
+                    "level": phase if margin == "phase" else str(time),
+                    "las": 8 if of == "back" else 8 - apart,
+                    "events": n,
+                    "y_sum": y,
+                    "children": values[0],
+                    "children_with": values[1],
+                    "children_without": values[2],
+                }
+            )
+    frames = {of: pd.DataFrame(found) for of, found in rows.items()}
+    made = {}
+    for of, outcome in (("back", "rereferral"), ("worse", "escalation")):
+        page = page_of(Exhibits, outcome, frames[of], rules, study)
+        if of == "worse":
+            page.whole = frames["back"]
+        made |= {f"{of}/counts": page.counts(), f"{of}/trend": page.trend().data}
+    return made, {k: float(v) for k, v in truth.items()}
+
+
+def read_both(made: Mapping[str, SafeTable], rules: Rules, truth: dict[Any, float]) -> Attacker:
+    """All that the tables of both chapters say together."""
+    reads = Attacker(rules, truth)
+    cells: dict[Any, bool] = {}
+    for of in ("back", "worse"):
+        counts, trend = made[f"{of}/counts"], made[f"{of}/trend"]
+        for i, row in enumerate(counts.rows):
+            at = (row[0], row[1])
+            for name in ("events", "children"):
+                cells[of, name, *at] = reads.reads((of, name, *at), counts.values(name)[i])
+            shown = counts.values("rate")[i]
+            cells[of, "y", *at] = rate(reads, shown, (of, "y", *at), (of, "events", *at))
+        for i in range(len(trend.rows)):
+            at = (trend.values("series")[i], int(trend.values("time")[i]))
+            shown = trend.values("value")[i]
+            cells[of, "y", *at] = rate(reads, shown, (of, "y", *at), (of, "events", *at))
+        for at in itertools.product(WHO, TIMES):
+            n, c, y, w, o = ((of, name, *at) for name in NAMES)
+            least = rules.threshold if cells[of, "y", *at] else 0.0
+            reads.knows({w: 1.0}, least)
+            reads.knows({o: 1.0}, least)
+            reads.knows({y: 1.0, w: -1.0}, 0.0)
+            reads.knows({n: 1.0, y: -1.0, o: -1.0}, 0.0)
+            reads.knows({c: 1.0, w: -1.0}, 0.0)
+            reads.knows({c: 1.0, o: -1.0}, 0.0)
+            reads.knows({w: 1.0, o: 1.0, c: -1.0}, 0.0)
+            reads.differ(n, c, cells.get(n, False) and cells.get(c, False))
+    for at in itertools.product(WHO, TIMES):
+        for name in ("events", "children", "y"):
+            pair = ("back", name, *at), ("worse", name, *at)
+            reads.differ(*pair, cells.get(pair[0], False) and cells.get(pair[1], False))
+        both, back, worse = ("both", *at), ("back", "y", *at), ("worse", "y", *at)
+        whole, part = ("back", "events", *at), ("worse", "events", *at)
+        reads.differ(both, worse, False)
+        reads.differ(back, both, False)
+        reads.differ(part, both, False)
+        reads.knows({whole: 1.0, part: -1.0, back: -1.0, both: 1.0}, 0.0)
+    for of, name, who in itertools.product(("back", "worse"), ("events", "y"), WHO):
+        for when, years in (("Before", TIMES[2:5]), ("After", TIMES[5:])):
+            terms = {(of, name, who, when): 1.0, **{(of, name, who, year): -1.0 for year in years}}
+            reads.knows(terms, 0.0, 0.0)
+    return reads
+
+
+@pytest.mark.parametrize("rules", RULES, ids=str)
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_small_can_be_found_from_two_chapters_on_the_same_cases(
+    seed: int, rules: Rules, small_study
+) -> None:
+    made, truth = two_chapters(seed, rules, small_study)
+    attacker = read_both(made, rules, truth)
+    looked = 0
+    for at in itertools.product(WHO, TIMES):
+        for name in NAMES:
+            for of in ("back", "worse"):
+                looked += attacker.cannot_tell({(of, name, *at): 1.0})
+        pairs = [(("back", name, *at), ("worse", name, *at)) for name in ("events", "y")]
+        pairs += [((of, "events", *at), (of, "y", *at)) for of in ("back", "worse")]
+        if at[1] in WHEN:
+            pairs.append((("back", "children", *at), ("worse", "children", *at)))
+        for whole, part in pairs:
+            looked += attacker.cannot_tell({whole: 1.0, part: -1.0})
+    assert looked >= 20, "too little that is small was attacked"
+    assert all(h.protected for h in attack(made))
 
 
 # --- subgroups and totals, before and after matching ----------------------------------------------

@@ -74,7 +74,7 @@ class DisclosureRecord:
     `status` is 'pass', or 'already published' when no record of a child is behind the numbers.
     `threshold` and `base` are those of the rules used; `population` is whose children the counts
     are of, where tables share them; `parts` are the columns (part, whole) of which one is part of
-    the other.
+    the other; `rates` say what each rate is made of: (rate, numerator, denominator, scale).
     """
 
     rule: str
@@ -87,6 +87,7 @@ class DisclosureRecord:
     base: int = 1
     population: str = ""
     parts: tuple[tuple[str, str], ...] = ()
+    rates: tuple[tuple[str, str, str, float], ...] = ()
 
 
 Cell = float | int | str
@@ -382,7 +383,7 @@ def _quote(text: str) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, (Column, DisclosureRecord)):
         # Tables without parts keep the form, and the seal, they had before there were any.
-        return {k: _plain(v) for k, v in asdict(value).items() if k != "parts" or v}
+        return {k: _plain(v) for k, v in asdict(value).items() if k not in ("parts", "rates") or v}
     if isinstance(value, (tuple, list)):
         return [_plain(v) for v in value]
     return value
@@ -390,7 +391,9 @@ def _plain(value: Any) -> Any:
 
 def _record(content: Mapping[str, Any]) -> DisclosureRecord:
     parts = tuple((part, whole) for part, whole in content.get("parts", ()))
-    return DisclosureRecord(**{**content, "actions": tuple(content["actions"]), "parts": parts})
+    rates = tuple((key, top, bottom, scale) for key, top, bottom, scale in content.get("rates", ()))
+    told = {"actions": tuple(content["actions"]), "parts": parts, "rates": rates}
+    return DisclosureRecord(**{**content, **told})
 
 
 def _unsealed(content: Mapping[str, Any], what: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sos_analysis.disclosure.attack import Equation, Key, protect
+from sos_analysis.disclosure.attack import Equation, Key, protect, rest_of
 from sos_analysis.disclosure.relations import (
     Count,
     by_columns,
@@ -122,7 +122,8 @@ def missing(value: object) -> bool:
 class Sheet:
     """Working copy of a table inside the guard.
 
-    `parts` names, for a count of those with some property, the count of all they belong to;
+    `parts` names, for a count of those with some property, the counts of all they belong to;
+    `people` the columns with the distinct children behind a count of outcomes and behind the rest;
     `dominance` the columns with the whole and the contributions of the largest two authorities;
     `fixed` the counts that another table shows, so that hiding them here protects nothing.
     """
@@ -134,11 +135,18 @@ class Sheet:
     statistics: dict[str, tuple[str, ...]]
     estimates: tuple[str, ...]
     labels: tuple[str, ...]
-    parts: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    people: dict[str, tuple[str, str]] = field(default_factory=dict)
     dominance: tuple[str, str, str] | None = None
     population: str = ""
+    children: str = ""
     fixed: tuple[str, ...] = ()
     hidden: dict[tuple[int, str], str] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Each part with each whole it belongs to."""
+        return [(part, whole) for part, wholes in self.parts.items() for whole in wholes]
 
     def hide(self, row: int, key: str, why: str) -> None:
         self.hidden.setdefault((row, key), why)
@@ -179,7 +187,7 @@ def primary(sheet: Sheet) -> None:
             if bottom - top < threshold:
                 # Nearly all have the outcome: the few who have not are as exposed.
                 sheet.hide(i, rate.numerator, "nearly all of the group")
-        for part, group in sheet.parts.items():
+        for part, group in sheet.pairs:
             some, everyone = sheet.number(i, part), sheet.number(i, group)
             if some is None or everyone is None:
                 continue
@@ -189,7 +197,9 @@ def primary(sheet: Sheet) -> None:
                 sheet.hide(i, part, "nearly all of the group")
 
 
-def guard_authorities(sheet: Sheet, column: str | None, constant: int | None) -> None:
+def guard_authorities(
+    sheet: Sheet, column: str | None, constant: int | None, whole_column: str | None = None
+) -> None:
     # A local profile is about one authority: this rule, and no other, does not hold there.
     minimum = 1 if local(sheet.rules) else sheet.rules.minimum_authorities
     guarded = [*sheet.counts, *sheet.rates, *sheet.statistics]
@@ -206,6 +216,12 @@ def guard_authorities(sheet: Sheet, column: str | None, constant: int | None) ->
         if number is None or number < minimum:
             for key in [*guarded, *sheet.estimates, *([column] if column else [])]:
                 sheet.hide(i, key, "too few authorities")
+        elif whole_column is not None:
+            # What only the whole has may not be that of one authority either.
+            every = sheet.number(i, whole_column)
+            if every is not None and 0 < every - number < minimum:
+                for key in guarded:
+                    sheet.hide(i, key, "too few authorities make up the difference")
 
 
 def guard_children(sheet: Sheet, column: str | None) -> None:
@@ -217,6 +233,27 @@ def guard_children(sheet: Sheet, column: str | None) -> None:
         if number is None or number < sheet.rules.threshold:
             for key in (*sheet.counts, *sheet.rates, *sheet.statistics, *sheet.estimates):
                 sheet.hide(i, key, "too few children")
+
+
+def guard_people(sheet: Sheet) -> None:
+    """Hide counts of outcomes where few distinct children have the outcome, or few lack it.
+
+    Ten cases can be of six children.
+    """
+    threshold = sheet.rules.threshold
+    for i, (key, columns) in itertools.product(range(len(sheet.rows)), sheet.people.items()):
+        count = sheet.number(i, key)
+        if count is None or threshold <= 0:
+            continue
+        having, lacking = (sheet.number(i, column) for column in columns)
+        if having is not None and having > count:
+            raise DisclosureError(
+                f"row {i + 1}: {having} children have the outcome in {count} cases ({key!r})"
+            )
+        if having is None or having < threshold:
+            sheet.hide(i, key, "too few children with the outcome")
+        elif lacking is None or lacking < threshold:
+            sheet.hide(i, key, "too few children without the outcome")
 
 
 def guard_dominance(sheet: Sheet) -> None:
@@ -275,6 +312,7 @@ def secondary(sheets: Sequence[Sheet]) -> None:
     tables = [sheet.exact(t) for t, sheet in enumerate(sheets)]
     shared = [c for table in tables for column in table.values() for c in column if c.population]
     rests = {(*part, whole): (whole, part) for whole, part in _rests(sheets, shared)}
+    people, known_of_people = _people(sheets)
     if not any(key in sheet.counts for sheet in sheets for _, key in sheet.hidden):
         return
     slack = float(max(rules.threshold, 1))
@@ -290,7 +328,8 @@ def secondary(sheets: Sequence[Sheet]) -> None:
         inside += by_columns(table, slack)
     across += by_labels(shared, slack)
     _hide_totals(sheets, named, inside)
-    every = [*inside, *across]
+    every = [*inside, *across, *known_of_people]
+    every += [rest_of(*pair, rest) for rest, pair in rests.items()]
     exact = {c.key: int(c.known[0]) for t in tables for col in t.values() for c in col}
     gone = [(t, i, k) for t, s in enumerate(sheets) for i, k in s.hidden if k in s.counts]
     shown = {key: round_count(n, rules) for key, n in exact.items() if key not in set(gone)}
@@ -302,9 +341,10 @@ def secondary(sheets: Sequence[Sheet]) -> None:
         base=rules.rounding_base,
         threshold=rules.threshold,
         shown=shown,
-        rests=rests,
+        rests={**rests, **people},
         fixed=[
-            (t, i, k) for t, s in enumerate(sheets) for k in s.fixed for i in range(len(s.rows))
+            *((t, i, k) for t, s in enumerate(sheets) for k in s.fixed for i in range(len(s.rows))),
+            *(key for equation in known_of_people for key in equation.terms if key not in exact),
         ],
     )
     for t, i, key in added:
@@ -316,7 +356,7 @@ def secondary(sheets: Sequence[Sheet]) -> None:
 def _rests(sheets: Sequence[Sheet], shared: Sequence[Count]) -> Iterator[tuple[Key, Key]]:
     """Every whole and its part: within a row, and across populations that are part of another."""
     for t, sheet in enumerate(sheets):
-        pairs = [(group, part) for part, group in sheet.parts.items()]
+        pairs = [(whole, part) for part, whole in sheet.pairs]
         pairs += [(r.denominator, r.numerator) for r in sheet.rates.values()]
         for i, (whole, part) in itertools.product(range(len(sheet.rows)), dict.fromkeys(pairs)):
             if sheet.number(i, whole) is not None and sheet.number(i, part) is not None:
@@ -328,6 +368,41 @@ def _rests(sheets: Sequence[Sheet], shared: Sequence[Count]) -> Iterator[tuple[K
                 f"that of {one.population!r}, whose part it is by name"
             )
         yield one.key, other.key
+
+
+def _people(sheets: Sequence[Sheet]) -> tuple[dict[Key, tuple[Key, ...]], list[Equation]]:
+    """The children with an outcome and those without it, whom nobody counts in public.
+
+    They are no more than the cases of each kind, and no more than all children of the row; with
+    each other they are at least these.
+
+    Returns
+    -------
+    Each such number with the counts it hangs on; and how they are related, in equations.
+    """
+    found: dict[Key, tuple[Key, ...]] = {}
+    made: list[Equation] = []
+
+    def at_most(most: dict[Key, float], what: dict[Key, float]) -> None:
+        terms = {**most, **{key: -number for key, number in what.items()}}
+        made.append(Equation({**terms, ("room", len(made)): -1.0}))
+
+    for t, sheet in enumerate(sheets):
+        wholes = {part: whole for part, whole in sheet.pairs if part in sheet.people}
+        wholes |= {r.numerator: r.denominator for r in sheet.rates.values()}
+        for i, (key, columns) in itertools.product(range(len(sheet.rows)), sheet.people.items()):
+            if key not in wholes or sheet.number(i, key) is None:
+                continue
+            y, n, every = (t, i, key), (t, i, wholes[key]), (t, i, sheet.children)
+            having, lacking = ((t, i, "of", column) for column in columns)
+            found |= {having: (y,), lacking: (n, y)}
+            at_most({y: 1.0}, {having: 1.0})
+            at_most({n: 1.0, y: -1.0}, {lacking: 1.0})
+            if sheet.children in sheet.counts and sheet.number(i, sheet.children) is not None:
+                at_most({having: 1.0, lacking: 1.0}, {every: 1.0})
+                at_most({every: 1.0}, {having: 1.0})
+                at_most({every: 1.0}, {lacking: 1.0})
+    return found, made
 
 
 def _named(count: Count, population: str) -> Count:
