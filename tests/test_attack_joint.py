@@ -280,7 +280,7 @@ TIMES = (*WHEN, *range(2014, 2020))
 
 
 def two_chapters(
-    seed: int, rules: Rules, study: Any
+    seed: int, rules: Rules, study: Any, *, knowing: bool = True
 ) -> tuple[dict[str, SafeTable], dict[Any, float]]:
     """Re-referral and, of the same cases, escalation; few differ, few children have much.
 
@@ -341,7 +341,7 @@ def two_chapters(
     made = {}
     for of, outcome in (("back", "rereferral"), ("worse", "escalation")):
         page = page_of(Exhibits, outcome, frames[of], rules, study)
-        if of == "worse":
+        if of == "worse" and knowing:
             page.whole = frames["back"]
         made |= {f"{of}/counts": page.counts(), f"{of}/trend": page.trend().data}
     return made, {k: float(v) for k, v in truth.items()}
@@ -392,12 +392,30 @@ def read_both(made: Mapping[str, SafeTable], rules: Rules, truth: dict[Any, floa
 
 
 @pytest.mark.parametrize("rules", RULES, ids=str)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_nothing_small_can_be_found_from_two_chapters_on_the_same_cases(
     seed: int, rules: Rules, small_study
 ) -> None:
     made, truth = two_chapters(seed, rules, small_study)
     attacker = read_both(made, rules, truth)
+    assert small_in_both(attacker) >= 20, "too little that is small was attacked"
+    assert all(h.protected for h in attack(made))
+
+
+def test_chapters_that_do_not_know_of_each_other_give_way(small_study) -> None:
+    """The same attacker against the same counts, each chapter guarded by itself."""
+    gave_way = 0
+    for seed in range(2):
+        made, truth = two_chapters(seed, RULES[0], small_study, knowing=False)
+        try:
+            small_in_both(read_both(made, RULES[0], truth))
+        except AssertionError:
+            gave_way += 1
+    assert gave_way == 2
+
+
+def small_in_both(attacker: Attacker) -> int:
+    """How many small numbers were attacked; an AssertionError where one gives way."""
     looked = 0
     for at in itertools.product(WHO, TIMES):
         for name in NAMES:
@@ -409,8 +427,7 @@ def test_nothing_small_can_be_found_from_two_chapters_on_the_same_cases(
             pairs.append((("back", "children", *at), ("worse", "children", *at)))
         for whole, part in pairs:
             looked += attacker.cannot_tell({whole: 1.0, part: -1.0})
-    assert looked >= 20, "too little that is small was attacked"
-    assert all(h.protected for h in attack(made))
+    return looked
 
 
 # --- subgroups and totals, before and after matching ----------------------------------------------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sos_analysis.disclosure.columns import (
     check_counts,
+    check_extremes,
     check_origin,
     check_unnamed,
     check_untyped,
@@ -44,8 +44,6 @@ from sos_analysis.disclosure.suppression import (
     secondary,
 )
 from sos_analysis.errors import DisclosureError
-
-_EXTREME = re.compile(r"\b(min|max|minimum|maximum|smallest|largest|lowest|highest)\b", re.I)
 
 
 def safe_table(frame: Any, **given: Any) -> SafeTable:
@@ -235,10 +233,6 @@ def _prepare(
         if rate.numerator == rate.denominator:
             raise DisclosureError(f"rate {key!r}: numerator and denominator are one column")
     for key, guard in guards.items():
-        spec = next((c for c in specs if c.key == key), None)
-        label = spec.label if spec else ""
-        if _EXTREME.search(f"{key.replace('_', ' ')} {label}") and rules.threshold > 0:
-            raise DisclosureError(f"column {key!r}: a minimum or maximum is one child's value")
         if not guard and rules.threshold > 0:
             raise DisclosureError(f"statistic {key!r} names no count that guards it")
 
@@ -259,6 +253,7 @@ def _prepare(
         if within
         else (),
     )
+    check_extremes(specs, rows, origin)
     said: list[object] = [title, caption, total_row, *(c.label for c in specs)]
     said += [row.get(key) for row in rows for key in sheet.labels]
     check_unnamed(said, origin, rules)

@@ -92,6 +92,7 @@ def look_through(site: Path, can: Known, *, extract: Path | None = None) -> Scan
     for path in sorted(p for p in site.rglob("*") if p.is_file()):
         looker.look(path)
     looker.index()
+    looker.named()
     if extract is not None:
         looker.identifiers(extract)
     return Scan(sum(looker.channels.values()), dict(looker.channels), tuple(looker.problems))
@@ -103,6 +104,8 @@ class _Scanner:
         self.problems: list[str] = []
         self.channels: dict[str, int] = {}
         self.headings: set[str] = set()
+        self.places: list[tuple[Path, str, str, int]] = []
+        self.ids: set[str] = set()
         self.tokens: dict[str, set[str]] = {}
         self.pairs: set[tuple[str, str]] = set()
         self.dates = known_dates()
@@ -214,6 +217,12 @@ class _Scanner:
     def _index_words(self, path: Path, raw: str) -> None:
         whole = pages.read(raw)
         self.headings |= set(whole.headings)
+        ids = [value for where, value in whole.places if where.endswith(" id")]
+        self.ids |= set(ids)
+        self.places += [
+            (path, f"attribute {where}", value, len(ids) if where.endswith(" id") else 0)
+            for where, value in whole.places
+        ]
         name = path.relative_to(self.site).with_suffix("").as_posix()
         # As Sphinx cuts it: tags out, nothing in their place.
         body = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", raw)
@@ -268,6 +277,19 @@ class _Scanner:
         text = head.decode() + zlib.decompress(body).decode()
         self.marks(path, "text", text)
         self.tell(path, "text", typed_people(text))
+        for line in zlib.decompress(body).decode().splitlines():
+            match = re.fullmatch(r"(.+?) \S+:\S+ -?1 (\S*) (.*)", line)
+            if not match:
+                self.fault(path, f"no entry of an inventory: {line[:40]!r}")
+                continue
+            name, address, shown = match.groups()
+            if "#" in address:
+                place = address.split("#", 1)[1].replace("$", name)
+                self.places.append((path, "anchor", place.replace(" ", "-"), 0))
+            elif re.search(r"\d", address) and not (self.site / address.split("?")[0]).is_file():
+                self.fault(path, f"a page that is not there: {address!r}")
+            if shown != "-":
+                self.places.append((path, "heading", shown, 0))
 
     def theme(self, path: Path) -> None:
         if file_digest(path) in theme_files():
@@ -363,6 +385,8 @@ class _Scanner:
         known_parts |= {"objects", "objnames", "objtypes", "terms", "titles", "titleterms"}
         for part in sorted(set(content) - known_parts):
             self._json(path, f"part {part!r}", content[part])
+        for places in content["alltitles"].values():
+            self.places += [(path, "anchor", str(at[1]), 0) for at in places if at[1]]
         headings = {_letters(h) for h in self.headings}
         for title in [*content["titles"], *content["alltitles"], *content["indexentries"]]:
             text = re.sub(r"<[^>]*>", "", str(title))
@@ -376,6 +400,32 @@ class _Scanner:
                 if part == "indexentries":  # each place begins with the number of its page
                     held = {k: [_spaced(at[1:]) for at in places] for k, places in held.items()}
                 self._json(path, part, held)
+
+    def named(self) -> None:
+        """Ids and addresses within pages hold no number but those of names and headings."""
+        headings = {_letters(h) for h in self.headings}
+        for path, where, value, own in self.places:
+            if re.search(r"\d", value) and not self._name(value, headings, own):
+                self.fault(path, f"{where}: a number that is in no name: {value[:40]!r}")
+
+    def _name(self, value: str, headings: set[str], own: int) -> bool:
+        """Whether all figures of an id are those of a heading, of a result, or of the builder.
+
+        The builder counts the ids it makes up, so that none is above the number of ids (`own`).
+        """
+        plain = value.lower()
+        letters = _letters(plain)
+        if letters in headings or letters.removeprefix("term") in headings:
+            return True
+        counted = re.fullmatch(r"id(\d+)", plain)
+        if counted or plain == "pst-page-navigation-heading-2":
+            return not counted or (int(counted[1]) <= own if own else value in self.ids)
+        for name in self.can.anchors:
+            if name in plain:
+                rest = re.sub(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", " ", plain)
+                if not re.search(r"\d", rest):
+                    return True
+        return False
 
     def _strange(self, content: dict[str, Any], part: str) -> Iterator[str]:
         names = content["docnames"]

@@ -59,6 +59,16 @@ class Known:
             found |= {h for claim in result.claims.values() for h in claim.hashes.values()}
         return frozenset(found)
 
+    @cached_property
+    def anchors(self) -> frozenset[str]:
+        """Names of results, exhibits and rows with a figure in them, as ids are made of them."""
+        found = set(self.rows)
+        for result in self.bundle:
+            found |= {result.slug, *(f"{result.slug}-{n}" for n in result.tables)}
+            found |= {f"{result.slug}-{name}" for name in result.figures}
+            found |= {check.id for check in result.checks}
+        return frozenset(name.lower() for name in found if re.search(r"\d", name))
+
     def unsaid(self, text: str) -> str:
         """Text without the words of safe objects, which other pages and descriptions repeat."""
         text = " ".join(text.split())
