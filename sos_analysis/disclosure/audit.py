@@ -7,6 +7,7 @@ two counts it is made of, shown or not.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -159,8 +160,34 @@ def _counts(name: str, table: SafeTable) -> Iterator[tuple[Count, bool]]:
             if measure in shown or all(v in (NOT_AVAILABLE, NOT_APPLICABLE) for v in values):
                 continue
             hidden = all(v == CONFIDENTIAL for v in values)
-            range_ = (0.0 if hidden else float(record.threshold), float("inf"))
+            range_ = _behind(table, i, measure)
             yield Count((name, i, measure), population, measure, place, range_), hidden
+
+
+def _behind(table: SafeTable, row: int, measure: str) -> tuple[float, float]:
+    """What the rates of a row say of a count that is not shown, by itself.
+
+    Where the whole is shown, the rounded part is one of few numbers.
+    """
+    record = table.record
+    low, high = 0.0, float("inf")
+    for rate, top, bottom, scale in record.rates:
+        value = table.values(rate)[row]
+        if measure not in (top, bottom) or (isinstance(value, str) and value != LOW):
+            continue
+        low = max(low, float(record.threshold))
+        whole = table.values(bottom)[row] if bottom in table.keys else CONFIDENTIAL
+        if measure == bottom or isinstance(whole, str):
+            continue
+        ratio = 0.0 if isinstance(value, str) else float(value)
+        half = 0.5 * 10.0 ** -next(c.decimals for c in table.columns if c.key == rate)
+        ends = [(ratio + sign * half) * float(whole) / scale for sign in (-1.0, 1.0)]
+        first = math.ceil(ends[0] / record.base - _CLOSE) * record.base
+        last = math.floor(ends[1] / record.base + _CLOSE) * record.base
+        if first <= last:
+            low = max(low, knowledge(max(first, 0), record.base, record.threshold)[0])
+            high = min(high, knowledge(max(last, 0), record.base, record.threshold)[1])
+    return low, high
 
 
 def _made_of(table: SafeTable) -> dict[str, list[str]]:

@@ -283,13 +283,13 @@ class _Scanner:
                 self.fault(path, f"no entry of an inventory: {line[:40]!r}")
                 continue
             name, address, shown = match.groups()
-            if "#" in address:
-                place = address.split("#", 1)[1].replace("$", name)
-                self.places.append((path, "anchor", place.replace(" ", "-"), 0))
-            elif re.search(r"\d", address) and not (self.site / address.split("?")[0]).is_file():
-                self.fault(path, f"a page that is not there: {address!r}")
-            if shown != "-":
-                self.places.append((path, "heading", shown, 0))
+            page, _, place = address.partition("#")
+            said = {"name": name, "page": page, "anchor": place.replace("$", name)}
+            said |= {"heading": "" if shown == "-" else shown}
+            for what, value in said.items():
+                last = value.rpartition("/")[2] if what in ("name", "page") else value
+                plain = last.removesuffix(".html").replace(" ", "-").replace("_", "-")
+                self.places.append((path, what, plain, 0))
 
     def theme(self, path: Path) -> None:
         if file_digest(path) in theme_files():
