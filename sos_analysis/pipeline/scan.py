@@ -28,6 +28,7 @@ from sos_analysis.pipeline.scan_known import (
     file_digest,
     known,
     template_cells,
+    template_names,
     theme_classes,
     theme_files,
     theme_lines,
@@ -147,6 +148,8 @@ class _Scanner:
             self.fault(path, "a link to a file outside the pages")
             return
         channel, handle = self._channel(inside, path)
+        if channel not in ("theme", "table", "results"):
+            self.places += [(path, "name of the file", part, 0) for part in inside.split("/")]
         self.channels[channel] = self.channels.get(channel, 0) + 1
         try:
             handle(path)
@@ -256,11 +259,20 @@ class _Scanner:
     def source(self, path: Path) -> None:
         found = self.text(path)
         self.number(path, "source", pages.markdown(found))
+        for claim in re.findall(r"\{claim\}`([^`]*)`", found):
+            self.places.append((path, "claim", claim.split(":")[0].replace(".", "-"), 0))
         self.marks(path, "source", found)
         self.tell(path, "source", pages.data_rows(pages.fenced(found)))
 
     def picture(self, path: Path) -> None:
         left = pages.read(self.can.strip(self.text(path)))
+        for name, value in left.spoken:
+            self.number(path, f"attribute {name}", value)
+        for name, kind, value in pages.hidden(left):
+            self.tell(
+                path, f"attribute {name}", numbers(value) if kind == "number" else iter([value])
+            )
+        self.places += [(path, f"attribute {where}", value, 0) for where, value in left.places]
         self.number(path, "text", left.text)
         self.marks(
             path, "text", " ".join([left.text, *left.comments, *(v for _, v in left.spoken)])
@@ -272,7 +284,11 @@ class _Scanner:
         if path.name != "objects.inv":
             found = self.text(path)
             self.marks(path, "text", found)
-            self.number(path, "text", re.sub(r"<(?!!)[^>]*>", " ", found))
+            words = re.sub(r"<(?!!)[^>]*>", " ", found)
+            self.number(path, "text", words)
+            self.tell(path, "text", iter(re.findall(r"\?[^\s<]*\d[^\s<]*", words)), "a query: ")
+            if path.name == "CNAME" and re.search(r"\d", found):
+                self.fault(path, "a number in the name of the site")
             return
         data = path.read_bytes()
         head, body = data.split(b"zlib.\n", 1)
@@ -342,10 +358,15 @@ class _Scanner:
     def notebook(self, path: Path) -> None:
         content = json.loads(self.text(path))
         stem = path.name.removesuffix(".txt").removesuffix(".ipynb").removeprefix("made-up-")
-        self.findings(path, notebooks.cells(content, template_cells(stem), self.can))
+        found = notebooks.cells(content, template_cells(stem), self.can)
+        named = template_names(stem)
+        self.findings(path, (f for f in found if f[1] != "name" or f[2] not in named))
 
     def findings(self, path: Path, found: Iterator[notebooks.Finding]) -> None:
         for where, kind, text in found:
+            if kind == "name":
+                self.places.append((path, where, text, 0))
+                continue
             if kind == "number":
                 self.number(path, where, text)
             elif kind == "bare":
@@ -383,6 +404,11 @@ class _Scanner:
             self.fault(path, "more than an index in it")
             return
         content = json.loads(match[1])
+        names = [*content["docnames"], *content["filenames"]]
+        self.places += [(path, "page", n.rpartition("/")[2], 0) for n in names]
+        for part, value in content["envversion"].items():
+            if not part.startswith(("sphinx", "sos_book")):
+                self._json(path, "version", {part: value})
         known_parts = {"alltitles", "docnames", "envversion", "filenames", "indexentries"}
         known_parts |= {"objects", "objnames", "objtypes", "terms", "titles", "titleterms"}
         for part in sorted(set(content) - known_parts):
@@ -416,14 +442,17 @@ class _Scanner:
         The builder counts the references of a page, some of them twice: the figures in their ids
         stay near the number of ids (`own`).
         """
-        plain = value.lower()
+        plain = re.sub(r"\.(?:html|ipynb|md|txt|svg|pdf|json|csv)\b", "", value.lower())
+        plain = re.sub(r"[._]", "-", plain)
         letters = _letters(plain)
         if letters in headings or letters.removeprefix("term") in headings:
             return True
         counted = re.fullmatch(r"id(\d+)", plain)
-        if counted or plain == "pst-page-navigation-heading-2":
-            if not counted or not own:
-                return not counted or value in self.ids
+        if plain in ("pst-page-navigation-heading-2", "404"):
+            return True
+        if counted:
+            if not own:
+                return value in self.ids
             return where in _COUNTED and int(counted[1]) <= 2 * own
         for name in self.can.anchors:
             if name in plain:
@@ -436,6 +465,9 @@ class _Scanner:
         names = content["docnames"]
         whole = "".join(_letters(h) for h in self.headings)
         for term, at in content[part].items():
+            if not all(0 <= n < len(names) for n in (at if isinstance(at, list) else [at])):
+                yield f"a place of {term!r} that is no page"
+                return
             if not term[:1].isdigit():
                 continue
             for number in at if isinstance(at, list) else [at]:

@@ -41,6 +41,8 @@ _PLACES = frozenset(
         *("aria-errormessage", "aria-flowto"),
     )
 )
+#: Attributes that hold the address of a page or file.
+_ADDRESSES = frozenset(("href", "src", "srcset", "poster", "action", "cite"))
 #: Attributes in which the builder has figures of layout, and those that draw.
 _LAYS_OUT = frozenset(("aria-level", "tabindex", "charset", "xmlns", "version"))
 _DRAWS = frozenset(
@@ -97,8 +99,14 @@ class Page(HTMLParser):
                 continue
             if name in _PLACES:
                 self.places += [(f"{tag} {name}", word) for word in value.split()]
-            elif name == "href" and "#" in value and not re.match(r"[a-z]+:", value):
-                self.places.append((f"{tag} {name}", value.split("#", 1)[1]))
+            elif name in _ADDRESSES and not re.match(r"[a-z]+:|//", value):
+                for address in re.split(r",\s+", value):
+                    page, _, place = address.strip().partition("#")
+                    page = page.split("?")[0]
+                    # Files of the theme are compared whole; their names are the theme's.
+                    if "_static/" not in page:
+                        self.places += [(f"{tag} {name}", part) for part in page.split("/")]
+                    self.places.append((f"{tag} {name}", place))
             if not layout and (name in _SPOKEN or data or name.startswith("on")):
                 self.spoken.append((f"{tag} {name}", value))
             elif name in _QUIET:
@@ -148,6 +156,17 @@ class Page(HTMLParser):
     def handle_comment(self, data: str) -> None:
         self.comments.append(data)
 
+    # What no browser shows, but stands in the file.
+
+    def handle_decl(self, decl: str) -> None:
+        self.comments.append(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.comments.append(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.comments.append(data)
+
     @property
     def text(self) -> str:
         return "".join(self.words)
@@ -176,15 +195,17 @@ def hidden(page: Page, classes: Collection[str] = ()) -> Iterator[tuple[str, str
         if embedded:
             yield where, "fault", f"a file within the page: {value[embedded.start() :][:40]!r}"
         elif where.endswith((" href", " src")):
-            query = re.match(r"(?![a-z]+:)[^#?]*\?([^#]*)", value)
+            query = re.match(r"[^#?]*\?([^#]*)", value)
             if query:
                 yield where, "number", re.sub(r"[=&;+]", " | ", query[1])
         elif where.endswith(" class"):
             for name in value.split():
                 if name not in classes and re.search(r"\d", name):
                     yield where, "fault", f"a number in the name of a class: {name!r}"
-        elif where.endswith(" style"):
-            for own in re.findall(r"--[\w-]+\s*:([^;]*)", value):
+        elif where.endswith("style"):
+            for count in re.findall(r"counter-(?:reset|set|increment)\s*:([^;}]*)", value):
+                yield where, "number", count
+            for own in re.findall(r"--[\w-]+\s*:([^;}]*)", value):
                 yield where, "number", own
 
 
