@@ -395,6 +395,21 @@ ODD = {
     "a formula": "<math><mn>7</mn><mi>children</mi></math>",
     "columns in code": "<pre>group  a  b\nNorth  7  12\n</pre>",
     "a short heading of a cell": '<table><tr><td abbr="7 children">x</td></tr></table>',
+    "a full-width figure": "<p>North \uff17</p>",
+    "a raised figure": "<p>North \u2077</p>",
+    "a circled figure": "<p>North \u2466</p>",
+    "a Roman numeral": "<p>North VII children</p>",
+    "a fraction as one sign": "<p>\u00be of the north</p>",
+    "a count that looks like a year": "<p>North 2007 children</p>",
+    "an index": "<p>n<sub>7</sub></p>",
+    "a name of a picture": '<img alt="x" src="north-7.png">',
+    "a name of a page": '<a href="north-7.html">x</a>',
+    "the subject of a letter": '<a href="mailto:a@b?subject=7">x</a>',
+    "the query of an address elsewhere": '<a href="https://x.org/?n=7">x</a>',
+    "a counter of a style": "<style>p{counter-reset:n 7}</style>",
+    "a value of its own in a style sheet": "<style>:root{--n:7}</style>",
+    "an instruction": "<?north 7?>",
+    "a section that no parser reads": "<svg><![CDATA[North 7]]></svg>",
     "words": "<p>Only seven of the children: seven children moved.</p>",
 }
 PLANTS |= {
@@ -420,7 +435,62 @@ def _anchor(site: Path) -> None:
     path.write_bytes(head + b"zlib.\n" + zlib.compress(zlib.decompress(body) + more))
 
 
+def _first(book: dict[str, Any]) -> dict[str, Any]:
+    return next(cell for cell in _cells(book) if cell["cell_type"] == "code")
+
+
 PLANTS |= {
+    "runs of a cell": (
+        "notebook",
+        notebook(SOURCE, lambda b: _first(b).update(execution_count=777)),
+    ),
+    "the name of a cell": ("notebook", notebook(SOURCE, lambda b: _first(b).update(id="north-7"))),
+    "a tag of a cell": (
+        "notebook",
+        notebook(SOURCE, lambda b: _first(b)["metadata"].update(tags=["north-7"])),
+    ),
+    "a part of a notebook": ("notebook", notebook(SOURCE, lambda b: b.update(north=7))),
+    "a parameter that there is not": (
+        "notebook",
+        notebook(
+            SOURCE,
+            lambda b: _cells(b).insert(
+                0,
+                {
+                    "cell_type": "code",
+                    "metadata": {"tags": ["injected-parameters"]},
+                    "source": "# Parameters\nnorth = 7\n",
+                    "outputs": [],
+                },
+            ),
+        ),
+    ),
+    "the name of the site": ("tool", write("CNAME", "north7.org")),
+    "a query in the site map": (
+        "tool",
+        write("sitemap.xml", "<urlset><url><loc>https://x.org/a?n=7</loc></url></urlset>"),
+    ),
+    "a label of a picture": ("picture", write("a.svg", '<svg aria-label="North 7"></svg>')),
+    "an id of a picture": ("picture", write("a.svg", '<svg id="north-7"></svg>')),
+    "data of a picture": ("picture", write("a.svg", '<svg data-n="7"></svg>')),
+    "the name of a file": ("page", write("north-7.html", "<p>x</p>")),
+    "the name of a folder": ("page", write("north-7/x.html", "<p>x</p>")),
+    "a page of the search index": (
+        "search index",
+        index(lambda i: i["docnames"].append("north-7")),
+    ),
+    "a version in the search index": (
+        "search index",
+        index(lambda i: i["envversion"].update(north=7)),
+    ),
+    "a place in the search index": (
+        "search index",
+        index(lambda i: i["terms"].update({"north": [777]})),
+    ),
+    "the name of a claim in a source": (
+        "page source",
+        replace("_sources/book/glossary.md", "\n# ", "\n{claim}`north.7`\n\n# "),
+    ),
     "inventory of anchors": ("tool", _inventory),
     "an anchor of the inventory": ("tool", _anchor),
     "an anchor in the search index": (

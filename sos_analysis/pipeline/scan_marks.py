@@ -38,7 +38,8 @@ _PEOPLE = (
 _SPELT = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _SAID = re.compile(
     rf"\b(?:only |just )?(?:{_SPELT})[ _-](?:[a-z]+[ _-])?(?:{_PEOPLE})\b"
-    rf"|(?<!rq)(?<!\d)\d+[_-](?:{_PEOPLE})\b|\b[IVXL]{{1,6}} (?:{_PEOPLE})\b",
+    rf"|(?<!rq)(?<!\d)\d+[_-](?:{_PEOPLE})\b|\b[IVXL]{{1,6}} (?:{_PEOPLE})\b"
+    r"|\b(?:19|20)\d\d (?:children|people|pupils)\b",
     re.IGNORECASE,
 )
 _DIGITS_OF = re.compile(rf"(?<![\w.])\d[\d,]*\s+(?:\w+\s+)?(?:{_PEOPLE})\b", re.IGNORECASE)

@@ -121,7 +121,7 @@ class Page(HTMLParser):
         if tag in _VOID:
             return
         self._open.append(tag)
-        if tag not in _INLINE:
+        if tag not in _INLINE or tag in ("sub", "sup"):
             self.words.append(" | ")
         if tag == "script":
             self._kind = found.get("type", "")
