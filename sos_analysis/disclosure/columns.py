@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sos_analysis.disclosure.safe import ORIGINS, RECORD_ORIGINS, Column, extremes
+from sos_analysis.disclosure.extremes import extremes
+from sos_analysis.disclosure.safe import ORIGINS, RECORD_ORIGINS, Column
 from sos_analysis.disclosure.suppression import Rules, local, missing
 from sos_analysis.errors import DisclosureError
 from sos_analysis.formats import finite

@@ -18,6 +18,7 @@ from sos_analysis.disclosure.columns import (
     records,
     roles_of,
 )
+from sos_analysis.disclosure.people import guard_people
 from sos_analysis.disclosure.safe import (
     RECORD_ORIGINS,
     TOKEN,
@@ -39,7 +40,6 @@ from sos_analysis.disclosure.suppression import (
     guard_children,
     guard_dominance,
     guard_estimates,
-    guard_people,
     primary,
     secondary,
 )

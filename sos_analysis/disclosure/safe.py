@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, fields
 from typing import Any
 
+from sos_analysis.disclosure.extremes import extremes
 from sos_analysis.disclosure.suppression import SYMBOLS
 from sos_analysis.errors import DisclosureError
 from sos_analysis.formats import MINUS, finite, fixed, quantity
@@ -183,37 +183,6 @@ class SafeTable:
         if wrong:
             raise DisclosureError(f"table {made.title!r}: {wrong[0]}")
         return made
-
-
-_EXTREME = re.compile(
-    r"\b(?:min|max|minim(?:a|um|al)|maxim(?:a|um|al)|extremes?|peak|range|outliers?"
-    r"|(?:small|larg|low|high|few|short|long|earli|late|young|old|bigg|great)est"
-    r"|(?:0|1|99|100)(?:th|st) percentile)\b",
-    re.IGNORECASE,
-)
-
-
-def says_extreme(words: str) -> bool:
-    """Whether words speak of a lowest or highest value."""
-    return bool(_EXTREME.search(words))
-
-
-def extremes(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Columns and rows that say they hold a lowest or highest value, a sentence each.
-
-    Model results (estimates) and numbers of authorities are none; text alone is none.
-    """
-    values = [c for c in columns if c.role in ("count", "rate", "statistic")]
-    for column in columns:
-        numbers = column.role == "category" and any(finite(row.get(column.key)) for row in rows)
-        words = f"{column.key.replace('_', ' ')} {column.label}"
-        if (column in values or numbers) and says_extreme(words):
-            yield f"column {column.key!r}: a minimum or maximum is one child's value"
-    for i, row in enumerate(rows if values else ()):
-        for column in columns:
-            label = row.get(column.key)
-            if not column.numeric and isinstance(label, str) and says_extreme(label):
-                yield f"row {i + 1}, {label!r}: a minimum or maximum is one child's value"
 
 
 def faults(table: SafeTable) -> list[str]:

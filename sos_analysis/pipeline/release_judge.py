@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from sos_analysis.disclosure import COUNT_UNITS, RECORD_ORIGINS, SafeFigure, SafeTable
 from sos_analysis.disclosure.audit import attack, told
 from sos_analysis.disclosure.columns import typed_counts
-from sos_analysis.disclosure.safe import faults, says_extreme
+from sos_analysis.disclosure.extremes import says_extreme
+from sos_analysis.disclosure.safe import faults
 from sos_analysis.errors import DisclosureError, SosError
 from sos_analysis.pipeline.editions import differences
 from sos_analysis.pipeline.scan_marks import (

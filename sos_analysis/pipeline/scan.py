@@ -42,14 +42,13 @@ from sos_analysis.pipeline.scan_marks import (
     traces,
     typed_people,
 )
+from sos_analysis.pipeline.scan_names import Names, letters
 
 #: Files that tools leave beside pages.
 _TOOLS = (".buildinfo", ".nojekyll", "robots.txt", "sitemap.xml", "objects.inv", "CNAME")
 #: Files that describe the others.
 _DESCRIPTIONS = ("datapackage.json", "ro-crate-metadata.json")
 _MOST = 5
-#: What the builder gives ids that it counts: references and boxes.
-_COUNTED = ("attribute div id", "attribute span id")
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,7 @@ class _Scanner:
         self.problems: list[str] = []
         self.channels: dict[str, int] = {}
         self.headings: set[str] = set()
-        self.places: list[tuple[Path, str, str, int]] = []
-        self.ids: set[str] = set()
+        self.names_of = Names()
         self.tokens: dict[str, set[str]] = {}
         self.pairs: set[tuple[str, str]] = set()
         self.dates = known_dates()
@@ -149,7 +147,7 @@ class _Scanner:
             return
         channel, handle = self._channel(inside, path)
         if channel not in ("theme", "table", "results"):
-            self.places += [(path, "name of the file", part, 0) for part in inside.split("/")]
+            self.names_of.file(path, inside)
         self.channels[channel] = self.channels.get(channel, 0) + 1
         try:
             handle(path)
@@ -222,12 +220,7 @@ class _Scanner:
     def _index_words(self, path: Path, raw: str) -> None:
         whole = pages.read(raw)
         self.headings |= set(whole.headings)
-        ids = [value for where, value in whole.places if where.endswith(" id")]
-        self.ids |= set(ids)
-        self.places += [
-            (path, f"attribute {where}", value, len(ids) if where.endswith(" id") else 0)
-            for where, value in whole.places
-        ]
+        self.names_of.page(path, whole)
         name = path.relative_to(self.site).with_suffix("").as_posix()
         # As Sphinx cuts it: tags out, nothing in their place.
         body = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", raw)
@@ -260,7 +253,7 @@ class _Scanner:
         found = self.text(path)
         self.number(path, "source", pages.markdown(found))
         for claim in re.findall(r"\{claim\}`([^`]*)`", found):
-            self.places.append((path, "claim", claim.split(":")[0].replace(".", "-"), 0))
+            self.names_of.add(path, "claim", claim.split(":")[0].replace(".", "-"))
         self.marks(path, "source", found)
         self.tell(path, "source", pages.data_rows(pages.fenced(found)))
 
@@ -272,7 +265,8 @@ class _Scanner:
             self.tell(
                 path, f"attribute {name}", numbers(value) if kind == "number" else iter([value])
             )
-        self.places += [(path, f"attribute {where}", value, 0) for where, value in left.places]
+        for where, value in left.places:
+            self.names_of.add(path, f"attribute {where}", value)
         self.number(path, "text", left.text)
         self.marks(
             path, "text", " ".join([left.text, *left.comments, *(v for _, v in left.spoken)])
@@ -295,19 +289,8 @@ class _Scanner:
         text = head.decode() + zlib.decompress(body).decode()
         self.marks(path, "text", text)
         self.tell(path, "text", typed_people(text))
-        for line in zlib.decompress(body).decode().splitlines():
-            match = re.fullmatch(r"(.+?) \S+:\S+ -?1 (\S*) (.*)", line)
-            if not match:
-                self.fault(path, f"no entry of an inventory: {line[:40]!r}")
-                continue
-            name, address, shown = match.groups()
-            page, _, place = address.partition("#")
-            said = {"name": name, "page": page, "anchor": place.replace("$", name)}
-            said |= {"heading": "" if shown == "-" else shown}
-            for what, value in said.items():
-                last = value.rpartition("/")[2] if what in ("name", "page") else value
-                plain = last.removesuffix(".html").replace(" ", "-").replace("_", "-")
-                self.places.append((path, what, plain, 0))
+        for wrong in self.names_of.inventory(path, body):
+            self.fault(path, wrong)
 
     def theme(self, path: Path) -> None:
         if file_digest(path) in theme_files():
@@ -365,7 +348,7 @@ class _Scanner:
     def findings(self, path: Path, found: Iterator[notebooks.Finding]) -> None:
         for where, kind, text in found:
             if kind == "name":
-                self.places.append((path, where, text, 0))
+                self.names_of.add(path, where, text)
                 continue
             if kind == "number":
                 self.number(path, where, text)
@@ -405,7 +388,8 @@ class _Scanner:
             return
         content = json.loads(match[1])
         names = [*content["docnames"], *content["filenames"]]
-        self.places += [(path, "page", n.rpartition("/")[2], 0) for n in names]
+        for name in names:
+            self.names_of.add(path, "page", name.rpartition("/")[2])
         for part, value in content["envversion"].items():
             if not part.startswith(("sphinx", "sos_book")):
                 self._json(path, "version", {part: value})
@@ -414,11 +398,12 @@ class _Scanner:
         for part in sorted(set(content) - known_parts):
             self._json(path, f"part {part!r}", content[part])
         for places in content["alltitles"].values():
-            self.places += [(path, "anchor", str(at[1]), 0) for at in places if at[1]]
-        headings = {_letters(h) for h in self.headings}
+            for at in places:
+                self.names_of.add(path, "anchor", str(at[1]))
+        headings = {letters(h) for h in self.headings}
         for title in [*content["titles"], *content["alltitles"], *content["indexentries"]]:
             text = re.sub(r"<[^>]*>", "", str(title))
-            if _letters(text) not in headings:
+            if letters(text) not in headings:
                 self.number(path, "title", text)
         for part in ("terms", "titleterms"):
             self.tell(path, part, self._strange(content, part))
@@ -431,39 +416,12 @@ class _Scanner:
 
     def named(self) -> None:
         """Ids and addresses within pages hold no number but those of names and headings."""
-        headings = {_letters(h) for h in self.headings}
-        for path, where, value, own in self.places:
-            if re.search(r"\d", value) and not self._name(where, value, headings, own):
-                self.fault(path, f"{where}: a number that is in no name: {value[:40]!r}")
-
-    def _name(self, where: str, value: str, headings: set[str], own: int) -> bool:
-        """Whether all figures of an id are those of a heading, of a result, or of the builder.
-
-        The builder counts the references of a page, some of them twice: the figures in their ids
-        stay near the number of ids (`own`).
-        """
-        plain = re.sub(r"\.(?:html|ipynb|md|txt|svg|pdf|json|csv)\b", "", value.lower())
-        plain = re.sub(r"[._]", "-", plain)
-        letters = _letters(plain)
-        if letters in headings or letters.removeprefix("term") in headings:
-            return True
-        counted = re.fullmatch(r"id(\d+)", plain)
-        if plain in ("pst-page-navigation-heading-2", "404"):
-            return True
-        if counted:
-            if not own:
-                return value in self.ids
-            return where in _COUNTED and int(counted[1]) <= 2 * own
-        for name in self.can.anchors:
-            if name in plain:
-                rest = re.sub(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", " ", plain)
-                if not re.search(r"\d", rest):
-                    return True
-        return False
+        for path, said in self.names_of.strange(self.can):
+            self.fault(path, said)
 
     def _strange(self, content: dict[str, Any], part: str) -> Iterator[str]:
         names = content["docnames"]
-        whole = "".join(_letters(h) for h in self.headings)
+        whole = "".join(letters(h) for h in self.headings)
         for term, at in content[part].items():
             if not all(0 <= n < len(names) for n in (at if isinstance(at, list) else [at])):
                 yield f"a place of {term!r} that is no page"
@@ -494,10 +452,6 @@ class _Scanner:
                     words.setdefault(word, name)
         for word in found_in(extract, list(words)):
             self.problems.append(f"{words[word]}: an identifier of the records: {word!r}")
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"\W+", "", html.unescape(text)).lower()
 
 
 def _spaced(place: list[Any]) -> list[Any]:
