@@ -68,7 +68,9 @@ class Cells:
         is open: it holds every day after the data.
     margins : exact distinct counts for disclosure, by `margin` ('phase', 'event_time', 'year' or a
         covariate, over events outside the donut; 'calendar' over all), `role` ('treated',
-        'comparator'), `phase` and `level` (text): `las`, `children`, `events`, `y_sum`, and
+        'comparator'), `phase` and `level` (text): `las`, `children`, `events`, `y_sum`, distinct
+        `children_with` the outcome and `children_without` it (empty where it is no 0 or 1, and by
+        covariate), and
         `largest`, `second` (events of the largest two authorities). An event that several groups
         share counts once.
     covariates : columns of `frame` that make up the stratum.

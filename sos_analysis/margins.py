@@ -4,11 +4,14 @@ A place is a margin, a role, a phase and a level, such as comparators' events of
 embedding. An event can lie in several. Each place is a bit: the engine joins an event to the bits
 of its dates, takes for each child the union of the bits of its events, and counts by authority how
 many children have each bit. Events and sums of the outcome by place follow from the cells.
+
+Children with an outcome that is 0 or 1, and those without it, are counted in the same pass: by the
+bits of those events alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
     from sos_analysis.study import Study
 
 #: Columns that every table of margins has.
-COLUMNS = ("margin", "role", "phase", "level", "las", "children", "events", "y_sum")
+COLUMNS = (
+    *("margin", "role", "phase", "level", "las", "children", "events", "y_sum"),
+    *("children_with", "children_without"),
+)
+#: Distinct children by what became of their events; a child can be in the last two.
+_KINDS = ("children", "children_with", "children_without")
 _KEYS = list(COLUMNS[:4])
 _BASE = ("phase", "event_time", "year", "calendar")
 _PHASE = 0  # index in _BASE
@@ -79,7 +87,7 @@ def margins_of(
 
     Parameters
     ----------
-    placed : events with `la`, `child_id` and `cell` (see `cells`).
+    placed : events with `la`, `child_id`, `y` and `cell` (see `cells`).
     frame : the cells counted from them.
     strata : covariates of each stratum in words. las : authorities by their place in `cell`.
 
@@ -104,14 +112,29 @@ def margins_of(
     table = pd.concat(found, ignore_index=True)
     held = children.set_index("la")
     row = held.index.get_indexer(pd.Index([where.las[code] for code in table["la"]]))
-    bit = held.columns.get_indexer(pd.Index(table["bit"]))
-    table["children"] = held.to_numpy(np.int64)[row, bit]
+    for kind in _kinds(frame):
+        bit = held.columns.get_indexer(pd.Index(_of_kind(kind, table["bit"])))
+        number = pd.Series(held.to_numpy(np.int64)[row, bit], table.index, "Int64")
+        table[kind] = number.where(bit >= 0)  # not counted by level of a covariate
     return _totals(table)
+
+
+def _kinds(frame: pd.DataFrame) -> tuple[str, ...]:
+    """What is counted of children: by outcome only where it is 0 or 1, so equal to its square."""
+    return _KINDS if (frame["y_sq"] == frame["y_sum"]).all() else _KINDS[:1]
+
+
+def _of_kind(kind: str, bits: Iterable[str]) -> list[str]:
+    return [f"{kind}_{bit}" for bit in bits]
 
 
 def _totals(found: pd.DataFrame) -> pd.DataFrame:
     grouped = found.groupby(_KEYS)
-    total = grouped[["children", "events", "y_sum"]].sum()
+    counted = [kind for kind in _KINDS if kind in found]
+    total = grouped[["children", "events", "y_sum", *counted[1:]]].sum(min_count=1)
+    # Days have no children with and without them.
+    total = total.reindex(columns=["children", "events", "y_sum", *_KINDS[1:]])
+    total = total.astype({"children": np.int64, **dict.fromkeys(_KINDS[1:], "Int64")})
     total.insert(0, "las", grouped["la"].nunique())
     # What the largest two authorities hold, for the rule that none may dominate.
     rank = grouped["events"].rank(method="first", ascending=False)
@@ -201,7 +224,7 @@ def _children(
     slot: NDArray[np.int64],
     strata: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Distinct children by authority, a column for each bit."""
+    """Distinct children by authority, a column for each bit and kind."""
     words = -(-len(where.places) // _BITS)
     pair, place = (where.slots[name].to_numpy() for name in ("pair", "place"))
     masks = np.zeros((words + 1, len(where.pairs)), dtype=np.int64)
@@ -232,14 +255,25 @@ def _children(
     keyed = placed.select(
         "la",
         "child_id",
+        "y",
         slot=(placed["cell"] // len(strata)).cast("int64"),
         stratum=(placed["cell"] % len(strata)).cast("int64"),
     )
     mapped = keyed.join(by_slot, "slot").join(by_stratum, "stratum")
     union = _union()
-    unions = {name: union(mapped[name]) for name in named}
-    unions |= {name: union(mapped["phases"] * mapped[name]) for name in moves}
-    return _decoded(mapped.group_by(["la", "child_id"]).aggregate(**unions), list(unions), bits)
+    masked = {name: mapped[name] for name in named}
+    masked |= {name: mapped["phases"] * mapped[name] for name in moves}
+    by_outcome = dict(zip(_KINDS, (1, mapped["y"], 1 - mapped["y"]), strict=True))
+    unions, kept = {}, {}
+    for kind in _kinds(frame):
+        # By level of a covariate no table shows outcomes: those words would cost most.
+        wanted = [name for name in masked if kind == _KINDS[0] or name in named]
+        for name in wanted:
+            unions[f"{kind}_{name}"] = union(masked[name] * by_outcome[kind])
+        own = {bit: (word, shift) for bit, (word, shift) in bits.items() if word in wanted}
+        for bit, (word, shift) in zip(_of_kind(kind, own), own.values(), strict=True):
+            kept[bit] = (f"{kind}_{word}", shift)
+    return _decoded(mapped.group_by(["la", "child_id"]).aggregate(**unions), list(unions), kept)
 
 
 def _decoded(

@@ -299,6 +299,7 @@ def test_cells_count_rows(study: Study, rows: pd.DataFrame, cells: Cells) -> Non
 def test_margins_count_distinct_children(study: Study, rows: pd.DataFrame, cells: Cells) -> None:
     twin = _twin(rows, study, "rereferral", cem=False)
     twin["role"] = np.where(twin["treated"] == 1, "treated", "comparator")
+    looked = 0
     for margin in ("event_time", "year", "phase", *COVARIATES):
         levels = twin["phase"].map({"pre": 0, "post": 1}) if margin == "phase" else twin[margin]
         found = cells.margins[cells.margins["margin"] == margin]
@@ -312,8 +313,17 @@ def test_margins_count_distinct_children(study: Study, rows: pd.DataFrame, cells
                 len(events),
                 events["y"].sum(),
             )
+            told = found.loc[key, ["children_with", "children_without"]]
+            if margin in COVARIATES:
+                assert told.isna().all()  # no table shows outcomes by level
+            else:
+                by_outcome = [part[part["y"] == y][["la", "child_id"]] for y in (1, 0)]
+                assert told.tolist() == [len(rows.drop_duplicates()) for rows in by_outcome]
+                # A child with several events can have both kinds: no subtraction would do.
+                looked += told.sum() > found.loc[key, "children"]
             seen += 1
         assert seen == len(found)
+    assert looked >= 10
     calendar_margin = cells.margins[cells.margins["margin"] == "calendar"]
     assert calendar_margin["events"].sum() == cells.meta["events"]
 

@@ -29,6 +29,7 @@ from sos_analysis.disclosure import (
     safe_rate,
     safe_table,
 )
+from sos_analysis.disclosure.safe import _seal
 from sos_analysis.errors import DisclosureError
 
 RULES = Rules()
@@ -229,6 +230,41 @@ SMUGGLED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"columns": {"max_days": "Longest"}, "statistics": {"max_days": "big"}},
         "one child's value",
     ),
+    "a longest, in its heading": (
+        {"days": 300.0, "big": 500},
+        {"columns": {"days": "Longest assessment"}, "statistics": {"days": "big"}},
+        "one child's value",
+    ),
+    "a range": (
+        {"days": 300.0, "big": 500},
+        {"columns": {"days": "Range"}, "statistics": {"days": "big"}},
+        "one child's value",
+    ),
+    "a largest count": (
+        {"n": 300},
+        {"columns": {"n": "Largest authority's cases"}, "count_columns": ("n",)},
+        "one child's value",
+    ),
+    "a lowest rate": (
+        {"n": 500, "k": 100},
+        {"columns": {"r": "Lowest rate"}, "rates": {"r": ("k", "n")}},
+        "one child's value",
+    ),
+    "a highest number as a label": (
+        {"n": 300},
+        {"columns": {"n": "Highest age"}, "category_columns": ("n",)},
+        "one child's value",
+    ),
+    "a row with the oldest": (
+        {"which": "The oldest child", "days": 12.0, "big": 500},
+        {"columns": {"which": "Which", "days": "Days"}, "statistics": {"days": "big"}},
+        "one child's value",
+    ),
+    "a row with the maximum": (
+        {"which": "Max.", "n": 500},
+        {"columns": {"which": "Which", "n": "N"}, "count_columns": ("n",)},
+        "one child's value",
+    ),
     "a rate of itself": (
         {"n": 50},
         {"columns": {"r": "Rate"}, "rates": {"r": ("n", "n")}},
@@ -287,6 +323,23 @@ def test_small_numbers_cannot_be_smuggled_in(case: str) -> None:
         del more["residual_dof"]
     with pytest.raises(DisclosureError, match=message):
         make([row], columns, **more)
+
+
+def test_the_lowest_of_several_estimates_may_be_shown() -> None:
+    """Results of models with one authority left out, of which nobody says which."""
+    rows = [{"what": "Largest differences apart", "least": -1.2, "most": 0.4}]
+    columns = {"what": "What", "least": "Lowest", "most": "Highest"}
+    table = make(rows, columns, estimates=("least", "most"), residual_dof=20)
+    assert table.rows == (("Largest differences apart", -1.0, 0.0),)
+    # In numbers that anyone can read it is no secret.
+    public = {"origin": "public", "rules": ALREADY_PUBLISHED, "statistics": {"n": ()}}
+    assert make([{"n": 3.0}], {"n": "Largest"}, **public).rows == ((3,),)
+    # A table stored before there was the rule is refused when it is read.
+    kept = make([{"g": "a", "n": 500}], {"g": "G", "n": "N"}, count_columns=("n",)).to_dict()
+    kept["columns"][1]["label"] = "Largest"
+    body = {k: v for k, v in kept.items() if k != "seal"}
+    with pytest.raises(DisclosureError, match="one child's value"):
+        SafeTable.from_dict({**body, "seal": _seal(body)})
 
 
 def test_safe_types_cannot_be_made_without_the_guard() -> None:

@@ -210,6 +210,16 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "review",
         "c.n is 7 in 'By this rule it was so in 7 of the years before.'",
     ),
+    "a longest of something": (
+        {"claims": claim(id="c.longest", value=312.5, unit="working days", decimals=1)},
+        "review",
+        "a lowest or highest value from records?: c.longest is 312.5",
+    ),
+    "a smallest p-value": (
+        {"claims": claim(id="c.p_smallest", value=0.008, unit="p", decimals=3)},
+        "pass",
+        "",
+    ),
     "a part that was never compared with its whole": (
         {
             "tables": {

@@ -372,6 +372,21 @@ ODD = {
     "the name of a class": '<p class="n-7">x</p>',
     "the name of a class, glued": '<p class="sos-wide g7q">x</p>',
     "an id": '<p id="n7-children">x</p>',
+    "an id that is a number": '<p id="7">x</p>',
+    "an id with a number": '<p id="north-n7">x</p>',
+    "an id beside the name of a result": '<p id="rq4-kinship-care-counts-7">x</p>',
+    "an id as the builder makes them, elsewhere": '<p id="id7">x</p>',
+    "an id as the builder makes them, of which there are not so many": '<div id="id743">x</div>',
+    "an address within the page": '<a href="#north-7">x</a>',
+    "an address within another page": '<a href="x.html#id743">x</a>',
+    "the name of an anchor": '<a name="north7">x</a>',
+    "the label of a field": '<label for="n7">x</label>',
+    "a heading of cells": '<table><tr><td headers="a7 b">x</td></tr></table>',
+    "what describes it": '<p aria-describedby="north-7">x</p>',
+    "the name of a table": '<div data-table="north-7">x</div>',
+    "an attribute that no page has": '<p about="north 7">x</p>',
+    "a width that is none": '<table width="7"><tr><td>x</td></tr></table>',
+    "an attribute of a drawing": '<svg><circle north="7"/></svg>',
     "the query of an address": '<a href="x.html?n=7&amp;g=a">x</a>',
     "a file in an address": '<a href="data:text/csv,group,children%0Aa,7">x</a>',
     "a drawing in an address": '<img alt="x" src="data:image/svg+xml;base64,PHN2Zz43PC9zdmc+">',
@@ -380,6 +395,21 @@ ODD = {
     "a formula": "<math><mn>7</mn><mi>children</mi></math>",
     "columns in code": "<pre>group  a  b\nNorth  7  12\n</pre>",
     "a short heading of a cell": '<table><tr><td abbr="7 children">x</td></tr></table>',
+    "a full-width figure": "<p>North \uff17</p>",
+    "a raised figure": "<p>North \u2077</p>",
+    "a circled figure": "<p>North \u2466</p>",
+    "a Roman numeral": "<p>North VII children</p>",
+    "a fraction as one sign": "<p>\u00be of the north</p>",
+    "a count that looks like a year": "<p>North 2007 children</p>",
+    "an index": "<p>n<sub>7</sub></p>",
+    "a name of a picture": '<img alt="x" src="north-7.png">',
+    "a name of a page": '<a href="north-7.html">x</a>',
+    "the subject of a letter": '<a href="mailto:a@b?subject=7">x</a>',
+    "the query of an address elsewhere": '<a href="https://x.org/?n=7">x</a>',
+    "a counter of a style": "<style>p{counter-reset:n 7}</style>",
+    "a value of its own in a style sheet": "<style>:root{--n:7}</style>",
+    "an instruction": "<?north 7?>",
+    "a section that no parser reads": "<svg><![CDATA[North 7]]></svg>",
     "words": "<p>Only seven of the children: seven children moved.</p>",
 }
 PLANTS |= {
@@ -398,8 +428,75 @@ def _inventory(site: Path) -> None:
     path.write_bytes(head + b"zlib.\n" + zlib.compress(zlib.decompress(body) + more))
 
 
+def _anchor(site: Path) -> None:
+    path = site / "objects.inv"
+    head, body = path.read_bytes().split(b"zlib.\n", 1)
+    more = b"x std:label -1 book/glossary.html#north-7 -\n"
+    path.write_bytes(head + b"zlib.\n" + zlib.compress(zlib.decompress(body) + more))
+
+
+def _first(book: dict[str, Any]) -> dict[str, Any]:
+    return next(cell for cell in _cells(book) if cell["cell_type"] == "code")
+
+
 PLANTS |= {
+    "runs of a cell": (
+        "notebook",
+        notebook(SOURCE, lambda b: _first(b).update(execution_count=777)),
+    ),
+    "the name of a cell": ("notebook", notebook(SOURCE, lambda b: _first(b).update(id="north-7"))),
+    "a tag of a cell": (
+        "notebook",
+        notebook(SOURCE, lambda b: _first(b)["metadata"].update(tags=["north-7"])),
+    ),
+    "a part of a notebook": ("notebook", notebook(SOURCE, lambda b: b.update(north=7))),
+    "a parameter that there is not": (
+        "notebook",
+        notebook(
+            SOURCE,
+            lambda b: _cells(b).insert(
+                0,
+                {
+                    "cell_type": "code",
+                    "metadata": {"tags": ["injected-parameters"]},
+                    "source": "# Parameters\nnorth = 7\n",
+                    "outputs": [],
+                },
+            ),
+        ),
+    ),
+    "the name of the site": ("tool", write("CNAME", "north7.org")),
+    "a query in the site map": (
+        "tool",
+        write("sitemap.xml", "<urlset><url><loc>https://x.org/a?n=7</loc></url></urlset>"),
+    ),
+    "a label of a picture": ("picture", write("a.svg", '<svg aria-label="North 7"></svg>')),
+    "an id of a picture": ("picture", write("a.svg", '<svg id="north-7"></svg>')),
+    "data of a picture": ("picture", write("a.svg", '<svg data-n="7"></svg>')),
+    "the name of a file": ("page", write("north-7.html", "<p>x</p>")),
+    "the name of a folder": ("page", write("north-7/x.html", "<p>x</p>")),
+    "a page of the search index": (
+        "search index",
+        index(lambda i: i["docnames"].append("north-7")),
+    ),
+    "a version in the search index": (
+        "search index",
+        index(lambda i: i["envversion"].update(north=7)),
+    ),
+    "a place in the search index": (
+        "search index",
+        index(lambda i: i["terms"].update({"north": [777]})),
+    ),
+    "the name of a claim in a source": (
+        "page source",
+        replace("_sources/book/glossary.md", "\n# ", "\n{claim}`north.7`\n\n# "),
+    ),
     "inventory of anchors": ("tool", _inventory),
+    "an anchor of the inventory": ("tool", _anchor),
+    "an anchor in the search index": (
+        "search index",
+        index(lambda i: i["alltitles"].update({next(iter(i["alltitles"])): [[0, "north-7"]]})),
+    ),
     "file for robots": ("tool", write("robots.txt", "User-agent: *\n# 7 in Leeds\n")),
     "site map": ("tool", write("sitemap.xml", "<urlset><!-- 7 children --></urlset>")),
     "stamp of the builder": ("tool", write(".buildinfo", "# 7 children")),

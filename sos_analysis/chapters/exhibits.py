@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sos_analysis import checks as check
 from sos_analysis.chapters import ChapterSpec
 from sos_analysis.chapters.fit import OutcomeFit, companions
+from sos_analysis.chapters.shared_cases import PART_OF, beside_whole, margins_of_whole
 from sos_analysis.chapters.trend_title import Phase, trend_title
 from sos_analysis.chapters.words import OUTCOME_WORDS, OutcomeWords
 from sos_analysis.disclosure import (
@@ -26,12 +27,22 @@ from sos_analysis.formats import interval, quantity
 from sos_analysis.study import Outcome, Study
 from sos_analysis.workspace import truth
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 DEFINED = {"original": "the original's definition", "strict": "the strict definition"}
 
 
+_WHO = {"treated": "Pilots", "comparator": "Comparators"}
+_WHEN = {"pre": "Before", "post": "After"}
 #: The whole, and what the largest two authorities hold of it.
 _DOMINANCE = ("events", "largest", "second")
-_TREND = ("series", "time", "value", "y_sum", "events", "las", "children", "largest", "second")
+#: Distinct children with an outcome of 0 or 1, and without it.
+_PEOPLE = {"y_sum": ("children_with", "children_without")}
+_TREND = (
+    *("series", "time", "value", "y_sum", "events", "las", "children", "largest", "second"),
+    *(*_PEOPLE["y_sum"], "y_sum_whole", "las_whole"),
+)
 
 
 class Exhibits:
@@ -53,6 +64,7 @@ class Exhibits:
             fits,
         )
         self.lead = fits[chosen["definition"]]
+        self.whole = margins_of_whole(study, chosen["extract"], outcome.name, self.lead.definition)
         self.words: OutcomeWords = OUTCOME_WORDS[outcome.name]
         self.origin = study.origin
         self.truth = truth(study, chosen["extract"])
@@ -73,8 +85,23 @@ class Exhibits:
 
     @property
     def population(self) -> str:
-        """Whose cases are counted before matching."""
-        return f"{self.outcome.name}, {self.lead.definition}"
+        """Whose cases are counted before matching: as part of those of another chapter, if so."""
+        within = self._within.get("within", "")
+        return ", ".join(filter(None, (within, self._within["population"])))
+
+    @property
+    def _within(self) -> dict[str, str]:
+        """Population for the guard, and that of another chapter which it is part of."""
+        name, definition = self.outcome.name, self.lead.definition
+        if self.whole is None:
+            return {"population": f"{name}, {definition}"}
+        within = f"{PART_OF[name]}, {definition}"
+        return {"population": name, "within": within, "authorities_within": "las_whole"}
+
+    def _margins(self, margin: str) -> pd.DataFrame:
+        margins = self.lead.cells.margins
+        here: pd.DataFrame = margins[margins["margin"] == margin].copy()
+        return here if self.whole is None else beside_whole(here, self.whole)
 
     def shown(self, value: float) -> float:
         """Internal unit to display unit."""
@@ -87,12 +114,13 @@ class Exhibits:
 
     def counts(self) -> SafeTable:
         """Who was counted: authorities, children and events by role and phase."""
-        margins = self.lead.cells.margins
-        here = margins[margins["margin"] == "phase"].copy()
-        here["when"] = here["phase"].map({"pre": "Before", "post": "After"}).astype(str)
-        here["who"] = (
-            here["role"].map({"treated": "Pilots", "comparator": "Comparators"}).astype(str)
-        )
+        here = self._margins("phase")
+        parts = {"children": ["events"]}
+        if self.whole is not None:
+            parts["children"].append("children_whole")
+            parts |= {"events": ["events_whole"], "y_sum": ["y_sum_whole"]}
+        here["when"] = here["phase"].map(_WHEN).astype(str)
+        here["who"] = here["role"].map(_WHO).astype(str)
         here = here.sort_values(["who", "when"], ascending=False)
         columns: dict[str, Column] = {
             "who": Column("Group"),
@@ -104,7 +132,7 @@ class Exhibits:
         level: dict[str, Any] = {}
         if self.outcome.scale == 100:
             columns["rate"] = Column("Outcome", "per 100", 1)
-            level = {"rates": {"rate": ("y_sum", "events")}}
+            level = {"rates": {"rate": ("y_sum", "events")}, "outcome_children": _PEOPLE}
         else:
             here["rate"] = here["y_sum"] / here["events"]
             columns["rate"] = Column("Mean", self.unit, 1)
@@ -114,11 +142,10 @@ class Exhibits:
             columns=columns,
             count_columns=("children", "events"),
             # Where nearly every case is another child, the few with two would be found.
-            parts_of={"children": "events"},
+            parts_of=parts,
             children_column="children",
             authorities_column="las",
             dominance=_DOMINANCE,
-            population=self.population,
             title=f"Who was counted, by {DEFINED[self.lead.definition]}",
             caption="Before matching. Cases in the embedding period are left out. An authority "
             "that serves several pilots counts once. Where nearly every case is another child, the "
@@ -126,6 +153,7 @@ class Exhibits:
             source=self.source,
             origin=self.origin,
             rules=self.study.disclosure,
+            **self._within,
             **level,
         )
 
@@ -360,19 +388,18 @@ class Exhibits:
 
     def trend(self) -> SafeFigure:
         """Raw rates of pilots and comparators by year."""
-        margins = self.lead.cells.margins
-        here = margins[margins["margin"] == "calendar"].copy()
-        here["series"] = (
-            here["role"].map({"treated": "Pilots", "comparator": "Comparators"}).astype(str)
-        )
+        here = self._margins("calendar")
+        here["series"] = here["role"].map(_WHO).astype(str)
         here["time"] = here["level"].astype(int)
         here = here.sort_values(["series", "time"])
         guards: dict[str, Any]
         if self.outcome.scale == 100:
-            guards = {"rates": {"value": ("y_sum", "events")}, "dominance": _DOMINANCE}
+            guards = {"rates": {"value": ("y_sum", "events")}, "outcome_children": _PEOPLE}
+            if self.whole is not None:
+                guards["parts_of"] = {"y_sum": "y_sum_whole"}
         else:
             here["value"] = here["y_sum"] / here["events"]
-            guards = {"statistics": {"value": "events"}, "dominance": _DOMINANCE}
+            guards = {"statistics": {"value": "events"}}
         groups = self.lead.sample.groups
         return safe_figure(
             "trend",
@@ -397,24 +424,24 @@ class Exhibits:
             columns={"las": Column("Authorities")},
             authorities_column="las",
             children_column="children",
+            dominance=_DOMINANCE,
+            **self._within,
             **guards,
         )
 
     def _phase(self, phase: str) -> Phase | None:
-        """Raw means over a phase, if the table of counts shows them."""
-        margins = self.lead.cells.margins
-        here = margins[(margins["margin"] == "phase") & (margins["phase"] == phase)]
-        least = self.study.disclosure.threshold
-        means = {}
-        for row in here.to_dict("records"):
-            n, y = row["events"], row["y_sum"]
-            share = self.outcome.scale == 100
-            if n < least or (share and not least <= y <= n - least):
-                return None
-            means[row["role"]] = round(100 * y / n if share else y / n, 1)
-        if set(means) != {"treated", "comparator"}:
+        """Means over a phase, as the table of counts shows them; None if it hides one."""
+        table, when = self.counts(), _WHEN[phase]
+        shown = {
+            who: rate
+            for who, at, rate in zip(
+                *(table.values(key) for key in ("who", "when", "rate")), strict=True
+            )
+            if at == when and not isinstance(rate, str)
+        }
+        if set(shown) != set(_WHO.values()):
             return None
-        return Phase(means["treated"], means["comparator"])
+        return Phase(float(shown[_WHO["treated"]]), float(shown[_WHO["comparator"]]))
 
     def _example(self) -> str:
         return "Worked example: " if self.made_up else ""

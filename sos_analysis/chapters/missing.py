@@ -39,11 +39,12 @@ _JOINED = "age_band and school_phase"
 class MissingFit:
     """Imputation beside 'missing' as a category, preferred specification, internal units.
 
-    `gaps` is the share of events without an answer, by covariate.
+    `gaps` is the number of events without an answer, by covariate, of `cases` in all.
     """
 
     pooled: Pooled
-    gaps: Mapping[str, float]
+    gaps: Mapping[str, int]
+    cases: int
 
 
 def imputed(
@@ -59,12 +60,12 @@ def imputed(
     ------
     SosError : an imputed sample gives no estimate.
     """
-    total = float(cells.frame["n"].sum())
+    total = int(cells.frame["n"].sum())
     gaps = {
-        name: float(cells.frame.loc[cells.frame[name].astype(str).isin(MISSING), "n"].sum()) / total
+        name: int(cells.frame.loc[cells.frame[name].astype(str).isin(MISSING), "n"].sum())
         for name in cells.covariates
     }
-    gaps = {name: share for name, share in gaps.items() if share > 0}
+    gaps = {name: number for name, number in gaps.items() if number > 0}
     if not gaps:
         return None
     covariates = model_covariates(study, outcome, cells, chosen)
@@ -81,7 +82,7 @@ def imputed(
         df = len(table.treated_las) - 1
     if not np.isfinite(variances).all() or df < 1:
         raise SosError(f"outcome {outcome!r}: too few pilots to pool imputations")
-    return MissingFit(rubin(estimates, variances, df), gaps)
+    return MissingFit(rubin(estimates, variances, df), gaps, total)
 
 
 def _frames(

@@ -21,7 +21,7 @@ from sos_analysis.chapters.rating_checks import rating_checks
 from sos_analysis.chapters.reference import finding_claims
 from sos_analysis.chapters.threats import threat_checks
 from sos_analysis.checks import CheckResult
-from sos_analysis.disclosure import safe_count
+from sos_analysis.disclosure import safe_count, safe_rate
 from sos_analysis.estimation.estimate import Estimate
 from sos_analysis.estimation.power import equivalence
 from sos_analysis.evidence import Verdict, natural_frequency, verdict
@@ -164,7 +164,7 @@ class _Chapter(Exhibits):
         if self.lead.sample.cem:
             made.append(check.balance(self.lead.sample.l1_before, self.lead.sample.l1_after))
         if self.outcome.group == "referrals":
-            made.append(self._denominator())
+            made += filter(None, [self._denominator()])
         made += rating_checks(self.study, self.lead, self.chosen, self.origin)
         true = self.claims.get(f"{self.prefix}.truth")
         if true is not None and all(map(math.isfinite, e.ci)):
@@ -173,18 +173,25 @@ class _Chapter(Exhibits):
             )
         return tuple(made)
 
-    def _denominator(self) -> CheckResult:
-        """Change in the share of referrals closed with no further action, by role."""
+    def _denominator(self) -> CheckResult | None:
+        """Change in the share of referrals closed with no further action, by role.
+
+        From rounded counts, as a table would show it; None where one is too small to show.
+        """
         from sos_analysis.workspace import cells_for
 
         cells = cells_for(
             self.study, self.chosen["extract"], "nfa_share", self.chosen["definition"]
         )
-        margins = cells.margins[cells.margins["margin"] == "phase"]
-        share = margins.groupby(["role", "phase"], observed=True)[["y_sum", "events"]].sum()
-        rate = 100 * share["y_sum"] / share["events"]
+        rules, rate = self.study.disclosure, {}
+        for row in cells.margins[cells.margins["margin"] == "phase"].to_dict("records"):
+            shown = safe_rate(row["y_sum"], row["events"], rules)
+            few = min(row["children_with"], row["children_without"]) < rules.threshold
+            if isinstance(shown, str) or few or row["las"] < rules.minimum_authorities:
+                return None
+            rate[row["role"], row["phase"]] = round(shown, 1)
         change = {
-            role: float(rate[(role, "post")] - rate[(role, "pre")])
+            role: round(rate[role, "post"] - rate[role, "pre"], 1)
             for role in ("treated", "comparator")
         }
         return check.denominator_stability(

@@ -18,6 +18,7 @@ from sos_analysis.disclosure import (
     Column,
     SafeFigure,
     SafeTable,
+    safe_rate,
     safe_table,
 )
 from sos_analysis.estimation.multiplicity import Adjusted
@@ -426,7 +427,12 @@ class RobustExhibits:
             rows.append(
                 {
                     "label": self.label(name),
-                    "gap": 100 * max(found.missing.gaps.values()),
+                    # A share of cases, so by the rules of counts, not of models.
+                    "gap": safe_rate(
+                        max(found.missing.gaps.values()),
+                        found.missing.cases,
+                        self.study.disclosure,
+                    ),
                     "value": shown(e.att),
                     "se": shown(e.se_crv3),
                     "pooled": shown(pooled.estimate),
@@ -444,7 +450,7 @@ class RobustExhibits:
             rows,
             {
                 "label": Column("Outcome"),
-                "gap": Column("Largest gap", "%", 1),
+                "gap": Column("Without an answer", "%", 1),
                 "value": Column("As a category", "", 2, signed=True),
                 "se": Column("SE", "", 2),
                 "pooled": Column("Imputed", "", 2, signed=True),
@@ -455,7 +461,7 @@ class RobustExhibits:
                 "share": Column("Due to gaps", "%", 2),
             },
             "Missing answers: a category of their own, or five imputations",
-            "Largest gap: share of cases without an answer, of the covariate with most. SE: "
+            "Without an answer: share of cases, of the covariate that lacks most. SE: "
             "cluster jackknife. df: Barnard and Rubin's. Due to gaps: share of the variance.",
         )
 

@@ -23,7 +23,7 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Equation:
-    """Sum over cells of coefficient times count lies between `low` and `high`."""
+    """Sum over cells of coefficient times count lies between `low` and `high` (may be infinite)."""
 
     terms: Mapping[Key, float]
     low: float = 0.0
@@ -153,10 +153,13 @@ def _solve(
     if exact.any():
         problem |= {"A_eq": matrix[exact], "b_eq": low[exact]}
     if not exact.all():
-        loose = matrix[~exact]
         from scipy.sparse import vstack
 
-        problem |= {"A_ub": vstack([loose, -loose]), "b_ub": np.r_[high[~exact], -low[~exact]]}
+        below, above = ~exact & np.isfinite(high), ~exact & np.isfinite(low)
+        problem |= {
+            "A_ub": vstack([matrix[below], -matrix[above]]),
+            "b_ub": np.r_[high[below], -low[above]],
+        }
     found = {}
     for key in targets:
         ends = []
@@ -205,7 +208,7 @@ def protect(
     base: int,
     threshold: int,
     shown: Mapping[Key, int],
-    rests: Mapping[Key, tuple[Key, Key]] | None = None,
+    rests: Mapping[Key, tuple[Key, ...]] | None = None,
     fixed: Iterable[Key] = (),
 ) -> tuple[Key, ...]:
     """Further counts to hide, so that every hidden one is protected.
@@ -222,8 +225,9 @@ def protect(
         Rules of the guard.
     shown : mapping of cell to rounded count
         What readers see of the cells that are not hidden.
-    rests : mapping of cell to (whole, part)
-        What is left of a whole without its part. Nobody publishes it, but who knows both knows it.
+    rests : mapping of cell to the counts it hangs on
+        What nobody publishes, but can be found from others: what is left of a whole without its
+        part (`rest_of`), the children behind an outcome. `equations` say how.
     fixed : cells
         What can be read elsewhere, so that hiding it here would protect nothing.
 
@@ -236,7 +240,6 @@ def protect(
     added: list[Key] = []
     touched = [e for e in equations if len(e.terms) > 1]
     left, stay = dict(rests or {}), list(fixed)
-    touched += [rest_of(*pair, key) for key, pair in left.items()]
     while gone and touched:
         unseen = set(gone)
         known: dict[Key, tuple[float, float]] = {
@@ -250,7 +253,7 @@ def protect(
         found = bounds(known, [*gone, *open_rests], touched)
         bad = open_cells(found, small, threshold, left)
         barred = [*gone, *left, *stay]
-        # A rest is found through its whole and its part, so what stands beside these may go.
+        # A rest is found through what it hangs on, so what stands beside these may go.
         tried = [k for key in bad for k in (key, *reversed(left.get(key, ())))]
         chosen = next(filter(None, (_candidate(k, barred, exact, touched) for k in tried)), None)
         if chosen is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sos_analysis.disclosure.extremes import extremes
 from sos_analysis.disclosure.safe import ORIGINS, RECORD_ORIGINS, Column
 from sos_analysis.disclosure.suppression import Rules, local, missing
 from sos_analysis.errors import DisclosureError
@@ -93,6 +94,22 @@ def check_counts(specs: Sequence[Column]) -> None:
                 f"column {spec.key!r} counts {said.pop()}, so it is a count: declare it in "
                 "count_columns"
             )
+
+
+def check_extremes(specs: Sequence[Column], rows: Sequence[Mapping[str, Any]], origin: str) -> None:
+    """Refuse columns and rows that say they hold a lowest or highest value from records.
+
+    It is the value of one child, case or authority, however many it was chosen from. Results of
+    models are no such value: the lowest of several estimates may be shown, if it is not said whose.
+
+    Raises
+    ------
+    DisclosureError
+    """
+    if origin not in RECORD_ORIGINS:
+        return
+    for wrong in extremes(specs, rows):
+        raise DisclosureError(wrong)
 
 
 def check_unnamed(texts: Sequence[object], origin: str, rules: Rules) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sos_analysis.disclosure.columns import (
     check_counts,
+    check_extremes,
     check_origin,
     check_unnamed,
     check_untyped,
@@ -18,6 +18,7 @@ from sos_analysis.disclosure.columns import (
     records,
     roles_of,
 )
+from sos_analysis.disclosure.people import guard_people
 from sos_analysis.disclosure.safe import (
     RECORD_ORIGINS,
     TOKEN,
@@ -43,8 +44,6 @@ from sos_analysis.disclosure.suppression import (
     secondary,
 )
 from sos_analysis.errors import DisclosureError
-
-_EXTREME = re.compile(r"\b(min|max|minimum|maximum|smallest|largest|lowest|highest)\b", re.I)
 
 
 def safe_table(frame: Any, **given: Any) -> SafeTable:
@@ -82,13 +81,16 @@ def safe_table(frame: Any, **given: Any) -> SafeTable:
     total_row : str
         Label of a last row worked out here from the rounded cells ('' for none).
 
-    parts_of : mapping of count to count
+    parts_of : mapping of count to count, or to several
         A count of those with some property, and the count of all they belong to: where nearly all
         have it, the count is hidden. Distinct children are a part of cases in this sense: where
         they are nearly as many, the few cases of the same child again would be found.
     children_column : str
         Column with the distinct children behind each row: below the threshold the row is hidden,
         however many cases they have.
+    outcome_children : mapping of count to (column, column)
+        For a count of cases with an outcome, the distinct children with it and those without it:
+        where either are too few, the count is hidden, however many cases they have.
     dominance : (whole, largest, second)
         Columns with the whole and what the largest two authorities hold of it.
     population : str
@@ -96,8 +98,12 @@ def safe_table(frame: Any, **given: Any) -> SafeTable:
         from records are shown. Tables of one population are attacked together, here if made by
         `safe_tables`, and at release.
     within : str
-        Population that this one is a part of (those left after matching). Each count shown must
-        then say in `parts_of` which count it is a part of, the last one by the count of the whole.
+        Population that this one is a part of (those left after matching). Each count shown, and
+        each numerator of a rate, must then say in `parts_of` which count it is a part of, the last
+        one by the count of the whole.
+    authorities_within : str
+        Column with the number of authorities of that whole: where it is larger by fewer than the
+        minimum of authorities, the difference would be that of one, and the row is hidden.
 
     Raises
     ------
@@ -168,11 +174,13 @@ def _prepare(
     category_columns: Sequence[str] = (),
     totals: Mapping[str, Sequence[str]] | None = None,
     total_row: str = "",
-    parts_of: Mapping[str, str] | None = None,
+    parts_of: Mapping[str, Sequence[str] | str] | None = None,
     dominance: tuple[str, str, str] | None = None,
     children_column: str | None = None,
+    outcome_children: Mapping[str, tuple[str, str]] | None = None,
     population: str = "",
     within: str = "",
+    authorities_within: str | None = None,
 ) -> _Pending:
     check_origin(origin, rules)
     for name, text in (("title", title), ("source", source)):
@@ -181,6 +189,8 @@ def _prepare(
     rate_map = {k: r if isinstance(r, Rate) else Rate(*r) for k, r in (rates or {}).items()}
     guards = {k: (g,) if isinstance(g, str) else tuple(g) for k, g in (statistics or {}).items()}
     sums = {k: tuple(parts) for k, parts in (totals or {}).items()}
+    parts = {k: (w,) if isinstance(w, str) else tuple(w) for k, w in (parts_of or {}).items()}
+    people = dict(outcome_children or {})
     specs = roles_of(
         columns,
         rows,
@@ -201,7 +211,9 @@ def _prepare(
             "tables of one population are attacked together"
         )
     if within:
-        loose = [c.key for c in specs if c.role == "count" and c.key not in (parts_of or {})]
+        loose = [c.key for c in specs if c.role == "count"]
+        loose += [r.numerator for r in rate_map.values()]
+        loose = [key for key in loose if key not in parts]
         if loose or not population:
             raise DisclosureError(
                 f"a population within {within!r} needs a name, and each of its counts the count "
@@ -211,18 +223,16 @@ def _prepare(
     counted = {*count_columns, *itertools.chain.from_iterable(sums.values())}
     counted |= {k for r in rate_map.values() for k in (r.numerator, r.denominator)}
     counted |= set(itertools.chain.from_iterable(guards.values()))
-    counted |= {k for pair in (parts_of or {}).items() for k in pair}
+    counted |= {k for part, wholes in parts.items() for k in (part, *wholes)}
+    counted |= set(people)
     counted -= set(sums)
-    guards_of_rows = (authorities_column, residual_dof_column, children_column)
+    guards_of_rows = [authorities_column, residual_dof_column, children_column, authorities_within]
+    guards_of_rows += itertools.chain.from_iterable(people.values())
     need(rows, [*counted, *guards_of_rows, *(dominance or ())])
     for key, rate in rate_map.items():
         if rate.numerator == rate.denominator:
             raise DisclosureError(f"rate {key!r}: numerator and denominator are one column")
     for key, guard in guards.items():
-        spec = next((c for c in specs if c.key == key), None)
-        label = spec.label if spec else ""
-        if _EXTREME.search(f"{key.replace('_', ' ')} {label}") and rules.threshold > 0:
-            raise DisclosureError(f"column {key!r}: a minimum or maximum is one child's value")
         if not guard and rules.threshold > 0:
             raise DisclosureError(f"statistic {key!r} names no count that guards it")
 
@@ -234,18 +244,24 @@ def _prepare(
         guards,
         tuple(estimates),
         tuple(c.key for c in specs if c.role in ("text", "category")),
-        dict(parts_of or {}),
+        parts,
+        people,
         dominance,
         population,
-        tuple(sorted({*(parts_of or {}).values()} - {c.key for c in specs})) if within else (),
+        children_column or "",
+        tuple(sorted({*itertools.chain.from_iterable(parts.values())} - {c.key for c in specs}))
+        if within
+        else (),
     )
+    check_extremes(specs, rows, origin)
     said: list[object] = [title, caption, total_row, *(c.label for c in specs)]
     said += [row.get(key) for row in rows for key in sheet.labels]
     check_unnamed(said, origin, rules)
     check_untyped(said, origin, rules)
     primary(sheet)
-    guard_authorities(sheet, authorities_column, authorities)
+    guard_authorities(sheet, authorities_column, authorities, authorities_within)
     guard_children(sheet, children_column)
+    guard_people(sheet)
     guard_dominance(sheet)
     guard_estimates(sheet, residual_dof_column, residual_dof)
     return _Pending(
@@ -281,7 +297,14 @@ def _finish(made: _Pending) -> SafeTable:
         threshold=rules.threshold,
         base=rules.rounding_base,
         population=sheet.population,
-        parts=tuple(sorted((p, w) for p, w in sheet.parts.items() if {p, w} <= shown)),
+        parts=tuple(sorted((p, w) for p, w in sheet.pairs if {p, w} <= shown)),
+        rates=tuple(
+            sorted(
+                (key, r.numerator, r.denominator, float(r.scale))
+                for key, r in sheet.rates.items()
+                if key in shown
+            )
+        ),
     )
     return SafeTable(
         made.title,

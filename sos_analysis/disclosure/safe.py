@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, fields
 from typing import Any
 
+from sos_analysis.disclosure.extremes import extremes
 from sos_analysis.disclosure.suppression import SYMBOLS
 from sos_analysis.errors import DisclosureError
 from sos_analysis.formats import MINUS, finite, fixed, quantity
@@ -74,7 +75,7 @@ class DisclosureRecord:
     `status` is 'pass', or 'already published' when no record of a child is behind the numbers.
     `threshold` and `base` are those of the rules used; `population` is whose children the counts
     are of, where tables share them; `parts` are the columns (part, whole) of which one is part of
-    the other.
+    the other; `rates` say what each rate is made of: (rate, numerator, denominator, scale).
     """
 
     rule: str
@@ -87,6 +88,7 @@ class DisclosureRecord:
     base: int = 1
     population: str = ""
     parts: tuple[tuple[str, str], ...] = ()
+    rates: tuple[tuple[str, str, str, float], ...] = ()
 
 
 Cell = float | int | str
@@ -185,7 +187,8 @@ class SafeTable:
 
 def faults(table: SafeTable) -> list[str]:
     """What a stored table holds that the guard would not have let through; [] for none."""
-    record, found = table.record, []
+    record = table.record
+    found: list[str] = []
     if table.origin not in RECORD_ORIGINS:
         return []
     if record.threshold < 3 or record.base < 1:
@@ -193,6 +196,9 @@ def faults(table: SafeTable) -> list[str]:
             f"made by a guard with threshold {record.threshold}; make the results again with "
             "`python -m sos_analysis build`"
         ]
+    found += extremes(
+        table.columns, [dict(zip(table.keys, row, strict=False)) for row in table.rows]
+    )
     for i, row in enumerate(table.rows):
         if len(row) != len(table.columns):
             return [f"row {i + 1} has {len(row)} cells for {len(table.columns)} columns"]
@@ -382,7 +388,7 @@ def _quote(text: str) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, (Column, DisclosureRecord)):
         # Tables without parts keep the form, and the seal, they had before there were any.
-        return {k: _plain(v) for k, v in asdict(value).items() if k != "parts" or v}
+        return {k: _plain(v) for k, v in asdict(value).items() if k not in ("parts", "rates") or v}
     if isinstance(value, (tuple, list)):
         return [_plain(v) for v in value]
     return value
@@ -390,7 +396,9 @@ def _plain(value: Any) -> Any:
 
 def _record(content: Mapping[str, Any]) -> DisclosureRecord:
     parts = tuple((part, whole) for part, whole in content.get("parts", ()))
-    return DisclosureRecord(**{**content, "actions": tuple(content["actions"]), "parts": parts})
+    rates = tuple((key, top, bottom, scale) for key, top, bottom, scale in content.get("rates", ()))
+    told = {"actions": tuple(content["actions"]), "parts": parts, "rates": rates}
+    return DisclosureRecord(**{**content, **told})
 
 
 def _unsealed(content: Mapping[str, Any], what: str) -> dict[str, Any]:

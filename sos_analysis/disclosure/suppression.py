@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sos_analysis.disclosure.attack import Equation, Key, protect
+from sos_analysis.disclosure.attack import Equation, Key, protect, rest_of
+from sos_analysis.disclosure.people import people_behind
 from sos_analysis.disclosure.relations import (
     Count,
     by_columns,
@@ -122,7 +123,8 @@ def missing(value: object) -> bool:
 class Sheet:
     """Working copy of a table inside the guard.
 
-    `parts` names, for a count of those with some property, the count of all they belong to;
+    `parts` names, for a count of those with some property, the counts of all they belong to;
+    `people` the columns with the distinct children behind a count of outcomes and behind the rest;
     `dominance` the columns with the whole and the contributions of the largest two authorities;
     `fixed` the counts that another table shows, so that hiding them here protects nothing.
     """
@@ -134,11 +136,18 @@ class Sheet:
     statistics: dict[str, tuple[str, ...]]
     estimates: tuple[str, ...]
     labels: tuple[str, ...]
-    parts: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    people: dict[str, tuple[str, str]] = field(default_factory=dict)
     dominance: tuple[str, str, str] | None = None
     population: str = ""
+    children: str = ""
     fixed: tuple[str, ...] = ()
     hidden: dict[tuple[int, str], str] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Each part with each whole it belongs to."""
+        return [(part, whole) for part, wholes in self.parts.items() for whole in wholes]
 
     def hide(self, row: int, key: str, why: str) -> None:
         self.hidden.setdefault((row, key), why)
@@ -179,7 +188,7 @@ def primary(sheet: Sheet) -> None:
             if bottom - top < threshold:
                 # Nearly all have the outcome: the few who have not are as exposed.
                 sheet.hide(i, rate.numerator, "nearly all of the group")
-        for part, group in sheet.parts.items():
+        for part, group in sheet.pairs:
             some, everyone = sheet.number(i, part), sheet.number(i, group)
             if some is None or everyone is None:
                 continue
@@ -189,7 +198,9 @@ def primary(sheet: Sheet) -> None:
                 sheet.hide(i, part, "nearly all of the group")
 
 
-def guard_authorities(sheet: Sheet, column: str | None, constant: int | None) -> None:
+def guard_authorities(
+    sheet: Sheet, column: str | None, constant: int | None, whole_column: str | None = None
+) -> None:
     # A local profile is about one authority: this rule, and no other, does not hold there.
     minimum = 1 if local(sheet.rules) else sheet.rules.minimum_authorities
     guarded = [*sheet.counts, *sheet.rates, *sheet.statistics]
@@ -206,6 +217,12 @@ def guard_authorities(sheet: Sheet, column: str | None, constant: int | None) ->
         if number is None or number < minimum:
             for key in [*guarded, *sheet.estimates, *([column] if column else [])]:
                 sheet.hide(i, key, "too few authorities")
+        elif whole_column is not None:
+            # What only the whole has may not be that of one authority either.
+            every = sheet.number(i, whole_column)
+            if every is not None and 0 < every - number < minimum:
+                for key in guarded:
+                    sheet.hide(i, key, "too few authorities make up the difference")
 
 
 def guard_children(sheet: Sheet, column: str | None) -> None:
@@ -275,6 +292,7 @@ def secondary(sheets: Sequence[Sheet]) -> None:
     tables = [sheet.exact(t) for t, sheet in enumerate(sheets)]
     shared = [c for table in tables for column in table.values() for c in column if c.population]
     rests = {(*part, whole): (whole, part) for whole, part in _rests(sheets, shared)}
+    people, known_of_people = people_behind(sheets)
     if not any(key in sheet.counts for sheet in sheets for _, key in sheet.hidden):
         return
     slack = float(max(rules.threshold, 1))
@@ -290,7 +308,8 @@ def secondary(sheets: Sequence[Sheet]) -> None:
         inside += by_columns(table, slack)
     across += by_labels(shared, slack)
     _hide_totals(sheets, named, inside)
-    every = [*inside, *across]
+    every = [*inside, *across, *known_of_people]
+    every += [rest_of(*pair, rest) for rest, pair in rests.items()]
     exact = {c.key: int(c.known[0]) for t in tables for col in t.values() for c in col}
     gone = [(t, i, k) for t, s in enumerate(sheets) for i, k in s.hidden if k in s.counts]
     shown = {key: round_count(n, rules) for key, n in exact.items() if key not in set(gone)}
@@ -302,9 +321,10 @@ def secondary(sheets: Sequence[Sheet]) -> None:
         base=rules.rounding_base,
         threshold=rules.threshold,
         shown=shown,
-        rests=rests,
+        rests={**rests, **people},
         fixed=[
-            (t, i, k) for t, s in enumerate(sheets) for k in s.fixed for i in range(len(s.rows))
+            *((t, i, k) for t, s in enumerate(sheets) for k in s.fixed for i in range(len(s.rows))),
+            *(key for equation in known_of_people for key in equation.terms if key not in exact),
         ],
     )
     for t, i, key in added:
@@ -316,7 +336,7 @@ def secondary(sheets: Sequence[Sheet]) -> None:
 def _rests(sheets: Sequence[Sheet], shared: Sequence[Count]) -> Iterator[tuple[Key, Key]]:
     """Every whole and its part: within a row, and across populations that are part of another."""
     for t, sheet in enumerate(sheets):
-        pairs = [(group, part) for part, group in sheet.parts.items()]
+        pairs = [(whole, part) for part, whole in sheet.pairs]
         pairs += [(r.denominator, r.numerator) for r in sheet.rates.values()]
         for i, (whole, part) in itertools.product(range(len(sheet.rows)), dict.fromkeys(pairs)):
             if sheet.number(i, whole) is not None and sheet.number(i, part) is not None:

@@ -90,7 +90,7 @@ def _outcome(la: str, y: Yearly, rules: Any, origin: str) -> str:
             "time": row["time"],
             "events": row["events"],
             "children": row["children"],
-            "y_sum": row["y_sum"],
+            **{k: row[k] for k in ("y_sum", "children_with", "children_without")},
             "value": y.scale * row["y_sum"] / row["events"] if row["events"] else None,
         }
         for row in y.rows
@@ -99,7 +99,10 @@ def _outcome(la: str, y: Yearly, rules: Any, origin: str) -> str:
     guard: dict[str, Any] = (
         {"statistics": {"value": ("children", "events")}}
         if y.scale == 1
-        else {"rates": {"value": Rate("y_sum", "events", float(y.scale))}}
+        else {
+            "rates": {"value": Rate("y_sum", "events", float(y.scale))},
+            "outcome_children": {"y_sum": ("children_with", "children_without")},
+        }
     )
     columns: dict[str, Any] = {"events": "Cases", "children": "Children"}
     if y.scale != 1:

@@ -41,7 +41,8 @@ class Yearly:
     Attributes
     ----------
     outcome, label, unit, scale : as in the study.
-    rows : a mapping a year: `time`, `events`, `children`, `y_sum`.
+    rows : a mapping a year: `time`, `events`, `children`, `y_sum`, and the distinct children with
+        an outcome above zero and at zero.
     national : year -> published figure of England; empty where there is none.
     national_note, national_source : what it is, how it differs, where it is from.
     """
@@ -130,14 +131,18 @@ def _count(records: Any, study: Study, name: str) -> Yearly | None:
 
     rows = events(records, study, name)
     by_year = rows.group_by("year").agg(
-        events=rows.count(), children=rows.child_id.nunique(), y_sum=rows.y.sum()
+        events=rows.count(),
+        children=rows.child_id.nunique(),
+        y_sum=rows.y.sum(),
+        children_with=rows.child_id.nunique(where=rows.y > 0),
+        children_without=rows.child_id.nunique(where=rows.y == 0),
     )
     found = by_year.order_by("year").to_pyarrow().to_pylist()
     if not found:
         return None
     rule = study.outcome(name)
     years = range(found[0]["year"], found[-1]["year"] + 1)
-    blank = {"events": 0, "children": 0, "y_sum": 0}
+    blank = dict.fromkeys(("events", "children", "y_sum", "children_with", "children_without"), 0)
     known = {row["year"]: row for row in found}
     national, note, source = _national(name)
     return Yearly(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from sos_analysis.disclosure import COUNT_UNITS, RECORD_ORIGINS, SafeFigure, SafeTable
 from sos_analysis.disclosure.audit import attack, told
 from sos_analysis.disclosure.columns import typed_counts
+from sos_analysis.disclosure.extremes import says_extreme
 from sos_analysis.disclosure.safe import faults
 from sos_analysis.errors import DisclosureError, SosError
 from sos_analysis.pipeline.editions import differences
@@ -176,18 +177,24 @@ def _numbers(result: ChapterResult) -> Output:
     threshold, step = _rules_of(result)
     bad: list[str] = []
     look: list[Claim] = []
+    odd: list[str] = []
     for claim in result.claims.values():
         wrong = _count_fault(claim, threshold, step)
         if wrong:
             bad.append(wrong)
         elif _maybe_count(claim, threshold):
             look.append(claim)
+        elif _maybe_extreme(claim):
+            odd.append(f"{claim.id} is {claim.value}{_quoted(claim, result)}")
     numbers = sum(not isinstance(c.value, str) for c in result.claims.values())
-    reasons = tuple(bad) or (
-        (f"whole numbers below {threshold}, not of children?: {_gathered(look, result)}",)
-        if look
-        else ()
-    )
+    asked = []
+    if look:
+        asked.append(
+            f"whole numbers below {threshold}, not of children?: {_gathered(look, result)}"
+        )
+    if odd:
+        asked.append(f"a lowest or highest value from records?: {'; '.join(odd)}")
+    reasons = tuple(bad or asked)
     from_records = any(c.origin in RECORD_ORIGINS for c in result.claims.values())
     return Output(
         name=f"{result.name}/numbers",
@@ -198,7 +205,7 @@ def _numbers(result: ChapterResult) -> Output:
         "tables"
         if from_records
         else "published numbers and choices of the design",
-        status="fail" if bad else "review" if look else _plain_status(result),
+        status="fail" if bad else "review" if asked else _plain_status(result),
         reasons=reasons,
         cells=numbers,
         suppressed=sum(c.value == "[c]" for c in result.claims.values()),
@@ -311,6 +318,18 @@ def _maybe_count(claim: Claim, threshold: int) -> bool:
         and claim.decimals == 0
         and claim.low is None
         and 0 < claim.value < threshold
+    )
+
+
+def _maybe_extreme(claim: Claim) -> bool:
+    """A number named as a lowest or highest value; of p-values and intervals it is no child's."""
+    name = re.sub(r"[._]", " ", claim.id)
+    return (
+        claim.origin in RECORD_ORIGINS
+        and not isinstance(claim.value, str)
+        and claim.unit != "p"
+        and claim.low is None
+        and says_extreme(name)
     )
 
 

@@ -28,6 +28,7 @@ from sos_analysis.pipeline.scan_known import (
     file_digest,
     known,
     template_cells,
+    template_names,
     theme_classes,
     theme_files,
     theme_lines,
@@ -41,6 +42,7 @@ from sos_analysis.pipeline.scan_marks import (
     traces,
     typed_people,
 )
+from sos_analysis.pipeline.scan_names import Names, letters
 
 #: Files that tools leave beside pages.
 _TOOLS = (".buildinfo", ".nojekyll", "robots.txt", "sitemap.xml", "objects.inv", "CNAME")
@@ -92,6 +94,7 @@ def look_through(site: Path, can: Known, *, extract: Path | None = None) -> Scan
     for path in sorted(p for p in site.rglob("*") if p.is_file()):
         looker.look(path)
     looker.index()
+    looker.named()
     if extract is not None:
         looker.identifiers(extract)
     return Scan(sum(looker.channels.values()), dict(looker.channels), tuple(looker.problems))
@@ -103,6 +106,7 @@ class _Scanner:
         self.problems: list[str] = []
         self.channels: dict[str, int] = {}
         self.headings: set[str] = set()
+        self.names_of = Names()
         self.tokens: dict[str, set[str]] = {}
         self.pairs: set[tuple[str, str]] = set()
         self.dates = known_dates()
@@ -142,6 +146,8 @@ class _Scanner:
             self.fault(path, "a link to a file outside the pages")
             return
         channel, handle = self._channel(inside, path)
+        if channel not in ("theme", "table", "results"):
+            self.names_of.file(path, inside)
         self.channels[channel] = self.channels.get(channel, 0) + 1
         try:
             handle(path)
@@ -214,6 +220,7 @@ class _Scanner:
     def _index_words(self, path: Path, raw: str) -> None:
         whole = pages.read(raw)
         self.headings |= set(whole.headings)
+        self.names_of.page(path, whole)
         name = path.relative_to(self.site).with_suffix("").as_posix()
         # As Sphinx cuts it: tags out, nothing in their place.
         body = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", raw)
@@ -245,11 +252,21 @@ class _Scanner:
     def source(self, path: Path) -> None:
         found = self.text(path)
         self.number(path, "source", pages.markdown(found))
+        for claim in re.findall(r"\{claim\}`([^`]*)`", found):
+            self.names_of.add(path, "claim", claim.split(":")[0].replace(".", "-"))
         self.marks(path, "source", found)
         self.tell(path, "source", pages.data_rows(pages.fenced(found)))
 
     def picture(self, path: Path) -> None:
         left = pages.read(self.can.strip(self.text(path)))
+        for name, value in left.spoken:
+            self.number(path, f"attribute {name}", value)
+        for name, kind, value in pages.hidden(left):
+            self.tell(
+                path, f"attribute {name}", numbers(value) if kind == "number" else iter([value])
+            )
+        for where, value in left.places:
+            self.names_of.add(path, f"attribute {where}", value)
         self.number(path, "text", left.text)
         self.marks(
             path, "text", " ".join([left.text, *left.comments, *(v for _, v in left.spoken)])
@@ -261,13 +278,19 @@ class _Scanner:
         if path.name != "objects.inv":
             found = self.text(path)
             self.marks(path, "text", found)
-            self.number(path, "text", re.sub(r"<(?!!)[^>]*>", " ", found))
+            words = re.sub(r"<(?!!)[^>]*>", " ", found)
+            self.number(path, "text", words)
+            self.tell(path, "text", iter(re.findall(r"\?[^\s<]*\d[^\s<]*", words)), "a query: ")
+            if path.name == "CNAME" and re.search(r"\d", found):
+                self.fault(path, "a number in the name of the site")
             return
         data = path.read_bytes()
         head, body = data.split(b"zlib.\n", 1)
         text = head.decode() + zlib.decompress(body).decode()
         self.marks(path, "text", text)
         self.tell(path, "text", typed_people(text))
+        for wrong in self.names_of.inventory(path, body):
+            self.fault(path, wrong)
 
     def theme(self, path: Path) -> None:
         if file_digest(path) in theme_files():
@@ -318,10 +341,15 @@ class _Scanner:
     def notebook(self, path: Path) -> None:
         content = json.loads(self.text(path))
         stem = path.name.removesuffix(".txt").removesuffix(".ipynb").removeprefix("made-up-")
-        self.findings(path, notebooks.cells(content, template_cells(stem), self.can))
+        found = notebooks.cells(content, template_cells(stem), self.can)
+        named = template_names(stem)
+        self.findings(path, (f for f in found if f[1] != "name" or f[2] not in named))
 
     def findings(self, path: Path, found: Iterator[notebooks.Finding]) -> None:
         for where, kind, text in found:
+            if kind == "name":
+                self.names_of.add(path, where, text)
+                continue
             if kind == "number":
                 self.number(path, where, text)
             elif kind == "bare":
@@ -359,14 +387,23 @@ class _Scanner:
             self.fault(path, "more than an index in it")
             return
         content = json.loads(match[1])
+        names = [*content["docnames"], *content["filenames"]]
+        for name in names:
+            self.names_of.add(path, "page", name.rpartition("/")[2])
+        for part, value in content["envversion"].items():
+            if not part.startswith(("sphinx", "sos_book")):
+                self._json(path, "version", {part: value})
         known_parts = {"alltitles", "docnames", "envversion", "filenames", "indexentries"}
         known_parts |= {"objects", "objnames", "objtypes", "terms", "titles", "titleterms"}
         for part in sorted(set(content) - known_parts):
             self._json(path, f"part {part!r}", content[part])
-        headings = {_letters(h) for h in self.headings}
+        for places in content["alltitles"].values():
+            for at in places:
+                self.names_of.add(path, "anchor", str(at[1]))
+        headings = {letters(h) for h in self.headings}
         for title in [*content["titles"], *content["alltitles"], *content["indexentries"]]:
             text = re.sub(r"<[^>]*>", "", str(title))
-            if _letters(text) not in headings:
+            if letters(text) not in headings:
                 self.number(path, "title", text)
         for part in ("terms", "titleterms"):
             self.tell(path, part, self._strange(content, part))
@@ -377,10 +414,18 @@ class _Scanner:
                     held = {k: [_spaced(at[1:]) for at in places] for k, places in held.items()}
                 self._json(path, part, held)
 
+    def named(self) -> None:
+        """Ids and addresses within pages hold no number but those of names and headings."""
+        for path, said in self.names_of.strange(self.can):
+            self.fault(path, said)
+
     def _strange(self, content: dict[str, Any], part: str) -> Iterator[str]:
         names = content["docnames"]
-        whole = "".join(_letters(h) for h in self.headings)
+        whole = "".join(letters(h) for h in self.headings)
         for term, at in content[part].items():
+            if not all(0 <= n < len(names) for n in (at if isinstance(at, list) else [at])):
+                yield f"a place of {term!r} that is no page"
+                return
             if not term[:1].isdigit():
                 continue
             for number in at if isinstance(at, list) else [at]:
@@ -407,10 +452,6 @@ class _Scanner:
                     words.setdefault(word, name)
         for word in found_in(extract, list(words)):
             self.problems.append(f"{words[word]}: an identifier of the records: {word!r}")
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"\W+", "", html.unescape(text)).lower()
 
 
 def _spaced(place: list[Any]) -> list[Any]:

@@ -59,6 +59,16 @@ class Known:
             found |= {h for claim in result.claims.values() for h in claim.hashes.values()}
         return frozenset(found)
 
+    @cached_property
+    def anchors(self) -> frozenset[str]:
+        """Names of results, exhibits and rows with a figure in them, as ids are made of them."""
+        found = {*self.rows, *(row.removeprefix("how-") for row in self.rows)}
+        for result in self.bundle:
+            exhibits = {*result.tables, *result.figures}
+            found |= {result.slug, *exhibits, *(f"{result.slug}-{name}" for name in exhibits)}
+            found |= {check.id for check in result.checks}
+        return frozenset(_name(name) for name in found if re.search(r"\d", name))
+
     def unsaid(self, text: str) -> str:
         """Text without the words of safe objects, which other pages and descriptions repeat."""
         text = " ".join(text.split())
@@ -182,6 +192,10 @@ def _exhibits(result: ChapterResult, fragments: set[str], plain: set[str]) -> No
     plain |= {piece.text for piece in said}
 
 
+def _name(text: str) -> str:
+    return re.sub(r"[._]", "-", text.lower())
+
+
 def _summary(title: str) -> str:
     return f"<summary>{escape(title)}</summary>"
 
@@ -267,3 +281,14 @@ def template_cells(chapter: str) -> frozenset[str]:
         return frozenset()
     cells = json.loads(path.read_text("utf-8"))["cells"]
     return frozenset("".join(cell["source"]) for cell in cells)
+
+
+@cache
+def template_names(chapter: str) -> frozenset[str]:
+    """Names and tags of the cells of a chapter's notebook as it is committed."""
+    path = ROOT / "notebooks" / f"{chapter}.ipynb"
+    if not path.is_file():
+        return frozenset()
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    tags = {tag for cell in cells for tag in cell.get("metadata", {}).get("tags", [])}
+    return frozenset(tags | {cell.get("id", "") for cell in cells})

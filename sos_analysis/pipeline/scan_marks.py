@@ -10,6 +10,7 @@ from __future__ import annotations
 import getpass
 import re
 import socket
+import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,8 @@ _PEOPLE = (
 _SPELT = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _SAID = re.compile(
     rf"\b(?:only |just )?(?:{_SPELT})[ _-](?:[a-z]+[ _-])?(?:{_PEOPLE})\b"
-    rf"|(?<!rq)(?<!\d)\d+[_-](?:{_PEOPLE})\b",
+    rf"|(?<!rq)(?<!\d)\d+[_-](?:{_PEOPLE})\b|\b[IVXL]{{1,6}} (?:{_PEOPLE})\b"
+    r"|\b(?:19|20)\d\d (?:children|people|pupils)\b",
     re.IGNORECASE,
 )
 _DIGITS_OF = re.compile(rf"(?<![\w.])\d[\d,]*\s+(?:\w+\s+)?(?:{_PEOPLE})\b", re.IGNORECASE)
@@ -52,12 +54,24 @@ _COMMON_NAMES = {
 }
 
 
+#: Numbers that are no digits: raised, circled, fractions, Roman numerals as one sign.
+_PLAINER = re.compile(
+    "[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2079\u2080-\u2089\u2150-\u218b"
+    "\u2460-\u249b\u24ea-\u24ff\u2776-\u2793\u3220-\u3229\u3280-\u3289]"
+)
+
+
+def _digits(sign: str) -> str:
+    value = unicodedata.numeric(sign, None)
+    return sign if value is None else f"{value:g}"
+
+
 def numbers(text: str, *, contexts: bool = True) -> Iterator[str]:
     """Numbers of a text that stand in none of the allowed contexts, each with words around it.
 
     Without `contexts` every number is one: where nobody writes, no year or duration is typed.
     """
-    plain = _SPACE.sub(" ", text)
+    plain = _SPACE.sub(" ", _PLAINER.sub(lambda m: _digits(m[0]), text))
     rest = plain
     for pattern in contexts_allowed() if contexts else ():
         rest = pattern.sub(lambda m: " " * len(m[0]), rest)

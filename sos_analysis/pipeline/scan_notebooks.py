@@ -11,19 +11,32 @@ from typing import Any
 from sos_analysis.pipeline import scan_pages as pages
 from sos_analysis.pipeline.scan_known import Known
 
+_PARTS = {"cells", "metadata", "nbformat", "nbformat_minor"}
+_INJECTED = "injected-parameters"
+#: Names that the runner makes up for the cell it puts in.
+_MADE = re.compile(r"[0-9a-f]{8}")
 _METADATA = {"kernelspec", "language_info", "mystnb", "sos"}
 
 #: (where, what to do with the text, the text). What to do: 'number' and 'mark' look at it, 'bare'
-#: allows no number at all, 'fault' reports it as it is.
+#: allows no number at all, 'name' none but those of results, 'fault' reports it as it is.
 Finding = tuple[str, str, str]
 
 
 def cells(content: dict[str, Any], template: frozenset[str], can: Known) -> Iterator[Finding]:
     """Everything in a notebook that the committed template and the results do not explain."""
     extra = {k: v for k, v in content.get("metadata", {}).items() if k not in _METADATA}
-    if extra:
-        yield from json_text("metadata", extra)
+    more = {k: v for k, v in content.items() if k not in _PARTS}
+    for name, found in (("metadata", extra), ("parts", more)):
+        if found:
+            yield from json_text(name, found)
+    code = sum(cell["cell_type"] == "code" for cell in content["cells"])
     for number, cell in enumerate(content["cells"]):
+        names = [*cell.get("metadata", {}).get("tags", []), cell.get("id") or ""]
+        made = _MADE.fullmatch(names[-1]) if _INJECTED in names else None
+        for name in names[:-1] if made else names:
+            yield f"cell {number}, name", "name", str(name)
+        if (cell.get("execution_count") or 0) > code:
+            yield f"cell {number}", "fault", "a count of runs that is more than there are cells"
         where = f"cell {number}"
         yield from _source(where, cell, template)
         rest = {k: v for k, v in cell.get("metadata", {}).items() if k != "tags"}
@@ -46,9 +59,9 @@ def _source(where: str, cell: dict[str, Any], template: frozenset[str]) -> Itera
     yield where, "mark", source
     if words:
         yield where, "number", re.sub(r"<[^>]*>", " ", pages.markdown(source))
-    elif "injected-parameters" not in cell.get("metadata", {}).get("tags", []):
+    elif _INJECTED not in cell.get("metadata", {}).get("tags", []):
         yield where, "fault", "code that the committed notebook does not have"
-    elif not _assignments(source):
+    elif not _assignments(source, template):
         yield where, "fault", "more than parameters in their cell"
 
 
@@ -90,8 +103,9 @@ def json_text(where: str, value: Any) -> Iterator[Finding]:
     yield where, "mark", text
 
 
-def _assignments(source: str) -> bool:
-    """Whether code is nothing but names set to plain values."""
+def _assignments(source: str, template: frozenset[str]) -> bool:
+    """Whether code is nothing but parameters of the committed notebook set to plain values."""
+    known = set(re.findall(r"^(\w+)\s*[:=]", "\n".join(template), re.MULTILINE))
     lines = [line for line in source.splitlines() if line.strip() and line != "# Parameters"]
     if any("#" in line for line in lines):
         return False
@@ -99,6 +113,8 @@ def _assignments(source: str) -> bool:
         tree = ast.parse(source)
         for node in tree.body:
             if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+                return False
+            if node.targets[0].id not in known:
                 return False
             ast.literal_eval(node.value)
     except (SyntaxError, ValueError):

@@ -32,6 +32,29 @@ _QUIET_DATA = re.compile(
 )
 #: Attributes that nobody reads out, but that can carry something.
 _QUIET = frozenset(("id", "class", "href", "src", "srcset", "poster", "style", "name", "for"))
+#: Attributes that name a place of a page.
+_PLACES = frozenset(
+    (
+        *("id", "name", "for", "headers", "list", "form", "usemap", "itemid", "itemref"),
+        *("data-table", "data-figure", "data-check", "aria-labelledby", "aria-describedby"),
+        *("aria-controls", "aria-owns", "aria-details", "aria-activedescendant"),
+        *("aria-errormessage", "aria-flowto"),
+    )
+)
+#: Attributes that hold the address of a page or file.
+_ADDRESSES = frozenset(("href", "src", "srcset", "poster", "action", "cite"))
+#: Attributes in which the builder has figures of layout, and those that draw.
+_LAYS_OUT = frozenset(("aria-level", "tabindex", "charset", "xmlns", "version"))
+_DRAWS = frozenset(
+    (
+        *("circle", "clippath", "defs", "ellipse", "g", "line", "path", "polygon", "polyline"),
+        *("rect", "svg", "symbol", "text", "tspan", "use"),
+    )
+)
+_GEOMETRY = re.compile(
+    r"^(?:[cdrxy]|[cfr][xy]|[dxy][12xy]?|points|width|height|viewbox|transform|font-size"
+    r"|font-weight|(?:stroke|fill)(?:-\w+)?|opacity)$"
+)
 _EMBEDDED = re.compile(r"(?i)\bdata:[\w/+.;=-]*,")
 _LAYOUT = ("viewport", "generator", "docsearch:version")
 #: Mathematics: numbers of formulas are part of the text of a method.
@@ -57,6 +80,8 @@ class Page(HTMLParser):
         self.code: list[str] = []
         self.spoken: list[tuple[str, str]] = []
         self.quiet: list[tuple[str, str]] = []
+        self.places: list[tuple[str, str]] = []
+        self.odd: list[tuple[str, str]] = []
         self.comments: list[str] = []
         self.scripts: list[tuple[str, str]] = []
         self.headings: list[str] = []
@@ -70,14 +95,33 @@ class Page(HTMLParser):
         for name, value in found.items():
             data = name.startswith("data-") and not _QUIET_DATA.match(name)
             layout = tag == "meta" and ("http-equiv" in found or found.get("name") in _LAYOUT)
-            if value and not layout and (name in _SPOKEN or data or name.startswith("on")):
+            if not value:
+                continue
+            if name in _PLACES:
+                self.places += [(f"{tag} {name}", word) for word in value.split()]
+            elif name in _ADDRESSES and not re.match(r"[a-z]+:|//", value):
+                for address in re.split(r",\s+", value):
+                    page, _, place = address.strip().partition("#")
+                    page = page.split("?")[0]
+                    # Files of the theme are compared whole; their names are the theme's.
+                    if "_static/" not in page:
+                        self.places += [(f"{tag} {name}", part) for part in page.split("/")]
+                    self.places.append((f"{tag} {name}", place))
+            if not layout and (name in _SPOKEN or data or name.startswith("on")):
                 self.spoken.append((f"{tag} {name}", value))
-            elif value and name in _QUIET:
+            elif name in _QUIET:
                 self.quiet.append((f"{tag} {name}", value))
+            elif not (
+                layout
+                or _QUIET_DATA.match(name)
+                or name in _PLACES | _LAYS_OUT
+                or (tag in _DRAWS and _GEOMETRY.match(name))
+            ):
+                self.odd.append((f"{tag} {name}", value))
         if tag in VOID:
             return
         self._open.append(tag)
-        if tag not in _INLINE:
+        if tag not in _INLINE or tag in ("sub", "sup"):
             self.words.append(" | ")
         if tag == "script":
             self._kind = found.get("type", "")
@@ -112,6 +156,17 @@ class Page(HTMLParser):
     def handle_comment(self, data: str) -> None:
         self.comments.append(data)
 
+    # What no browser shows, but stands in the file.
+
+    def handle_decl(self, decl: str) -> None:
+        self.comments.append(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.comments.append(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.comments.append(data)
+
     @property
     def text(self) -> str:
         return "".join(self.words)
@@ -129,23 +184,28 @@ def read(html: str) -> Page:
 def hidden(page: Page, classes: Collection[str] = ()) -> Iterator[tuple[str, str, str]]:
     """What quiet attributes carry: (where, 'fault' or 'number', text).
 
-    A file within an address, numbers in the query of an address, values of a style's own, and
-    numbers in names of classes other than `classes`.
+    A file within an address, numbers in the query of an address, values of a style's own, numbers
+    in names of classes other than `classes`, and figures in attributes that pages do not have.
     """
+    for where, value in page.odd:
+        if re.search(r"\d", value):
+            yield where, "fault", f"a number where pages have none: {value[:40]!r}"
     for where, value in page.quiet:
         embedded = _EMBEDDED.search(value)
         if embedded:
             yield where, "fault", f"a file within the page: {value[embedded.start() :][:40]!r}"
         elif where.endswith((" href", " src")):
-            query = re.match(r"(?![a-z]+:)[^#?]*\?([^#]*)", value)
+            query = re.match(r"[^#?]*\?([^#]*)", value)
             if query:
                 yield where, "number", re.sub(r"[=&;+]", " | ", query[1])
         elif where.endswith(" class"):
             for name in value.split():
                 if name not in classes and re.search(r"\d", name):
                     yield where, "fault", f"a number in the name of a class: {name!r}"
-        elif where.endswith(" style"):
-            for own in re.findall(r"--[\w-]+\s*:([^;]*)", value):
+        elif where.endswith("style"):
+            for count in re.findall(r"counter-(?:reset|set|increment)\s*:([^;}]*)", value):
+                yield where, "number", count
+            for own in re.findall(r"--[\w-]+\s*:([^;}]*)", value):
                 yield where, "number", own
 
 
