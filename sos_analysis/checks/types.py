@@ -64,8 +64,7 @@ class CheckResult:
         bad = [k for k, v in self.figures.items() if not finite(v)]
         if bad:
             raise SosError(f"check {self.id!r}: not finite numbers: {', '.join(bad)}")
-        # No more exact than a page: from all digits of a rate the counts behind it can be found.
-        frozen = {k: _short(float(v)) for k, v in self.figures.items()}
+        frozen = {k: float(v) for k, v in self.figures.items()}
         object.__setattr__(self, "figures", MappingProxyType(frozen))
 
     @property
@@ -82,11 +81,6 @@ class CheckResult:
             "sentence": self.sentence,
             "figures": dict(self.figures),
         }
-
-
-def _short(value: float) -> float:
-    """A whole number as it is, another with four digits."""
-    return value if value.is_integer() else float(f"{value:.4g}")
 
 
 def probability(p: float, what: str) -> float:

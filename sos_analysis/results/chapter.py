@@ -37,6 +37,12 @@ _TAG = re.compile(r"</?(?:em|strong|abbr|sub|sup|br|q)\s*/?>|<a href=\"[^\"<>:]*
 # --- one chapter ------------------------------------------------------------------------------
 
 
+def _short(check: CheckResult) -> CheckResult:
+    """Figures no more exact than a page: from all digits of a rate its counts can be found."""
+    figures = {k: v if v.is_integer() else float(f"{v:.4g}") for k, v in check.figures.items()}
+    return replace(check, figures=figures)
+
+
 @dataclass(frozen=True)
 class ChapterResult:
     """All that a chapter says: claims, safe tables and figures, checks, verdict, sentences.
@@ -113,7 +119,7 @@ class ChapterResult:
             self._check_sentence(key, sentence)
         for name in ("parameters", "claims", "tables", "figures", "prose", "hashes", "notes"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
-        object.__setattr__(self, "checks", tuple(self.checks))
+        object.__setattr__(self, "checks", tuple(_short(check) for check in self.checks))
 
     def _whole(self, claim: Claim) -> Claim:
         """The claim with the chapter's fingerprints where it has none of its own."""
