@@ -162,8 +162,7 @@ def _manifest(path: Path, found: Found) -> tuple[dict[str, Any], list[Problem]]:
             told = _object(source.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise RecordsError(
-                f"{source}: is not valid JSON ({error}). Correct or remove it; it is "
-                "optional."
+                f"{source}: is not valid JSON ({error}). Correct or remove it; it is optional."
             ) from error
     used = {s.shown.partition(":")[0]: s.path for s in found.sources}
     used |= {name: path / name for name in (LA_YEARS, MAPPING) if (path / name).is_file()}
