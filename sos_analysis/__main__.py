@@ -295,6 +295,8 @@ def _check_extract(arguments: argparse.Namespace) -> int:
     from sos_analysis.whole_files import check_target
 
     path = arguments.path
+    if not path.strip():
+        raise SosError("the path is empty; give the folder, ZIP or file of the records")
     if "://" not in path and not Path(path).exists():
         raise SosError(f"no folder or file {path}; give the folder, ZIP or file of the records")
     if arguments.html:

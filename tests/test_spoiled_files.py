@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -12,8 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from test_records import BORN, LA, extract, rows
 
-from sos_analysis.errors import RecordsError
+from sos_analysis.__main__ import main
+from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.records.extract import open_extract
+from sos_analysis.records.synthetic import generate
+from sos_analysis.study import load_study
 
 DAY = date(2014, 5, 1)
 PLAN = {"child": "a", "ref": DAY, "plan": date(2014, 6, 1), "previous": 1, "closed": DAY}
@@ -152,3 +156,62 @@ def test_a_column_of_another_name_changes_nothing(name: str, looked: bool, tmp_p
     with open_extract(folder, look=(lambda reading: None) if looked else None) as records:
         (referral,) = rows(records, "referrals")
     assert (referral["first_return"], referral["referral_date"]) == (2014, DAY)
+
+
+# --- what a command is asked to write -------------------------------------------------------------
+def test_a_page_that_cannot_be_written_is_said_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The records do not even exist: the place of the page is looked at first."""
+    folder = extract(tmp_path / "x", {2014: [PLAN]})
+    taken = tmp_path / "taken"
+    (taken / "page.html").mkdir(parents=True)
+    places = {
+        taken / "page.html": "is a folder; name a file in it",
+        folder / FILE / "page.html": "the folder cannot be made",
+    }
+    for place, says in places.items():
+        for verb in (["check-extract", str(folder), "--html"], ["local-profile", "/no", "--out"]):
+            assert main([*verb, str(place)]) == 2
+            shown = capsys.readouterr()
+            assert says in shown.err
+            assert shown.err.count("\n") == 1
+            assert not shown.out
+    assert main(["check-extract", ""]) == 2
+    assert "the path is empty" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_page_that_was_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = extract(tmp_path / "x", {2014: [PLAN]})
+    page = tmp_path / "page.html"
+    page.write_text("before")
+
+    def full(self: Path, *args: Any, **given: Any) -> None:
+        self.touch()  # a scrap is left, as on a disk that fills up
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert main(["check-extract", str(folder), "--html", str(page)]) == 2
+    told = capsys.readouterr().err
+    assert "No space left on device" in told
+    assert told.count("\n") == 1
+    assert page.read_text() == "before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["page.html", "x"]
+
+
+@pytest.mark.parametrize("held", ["a file", "records", "a manifest of another"])
+def test_made_up_records_replace_nothing_but_made_up_records(held: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    if held == "a file":
+        out.write_text("mine")
+    else:
+        out.mkdir()
+        (out / "cin_2014.csv").write_text("mine")
+        if held != "records":
+            (out / "manifest.json").write_text('{"files": {}}')
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ParameterError, match="holds something else than a made-up extract"):
+        generate(load_study("synthetic"), out, tmp_path / "truth", scale=0.01, authorities=[LA])
+    assert sorted(tmp_path.rglob("*")) == before

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sos_analysis.errors import RecordsError
 from sos_analysis.records import cleaning, npd
 from sos_analysis.records.assemble import Returns, assemble
-from sos_analysis.records.binding import Codes, Match, bind, with_keys, write_empty
+from sos_analysis.records.binding import AUTHORITY, Codes, Match, bind, with_keys, write_empty
 from sos_analysis.records.calendar import calendar_table
 from sos_analysis.records.engine import Engine
 from sos_analysis.records.files.archive import is_archive, unpack
@@ -93,6 +94,8 @@ def open_extract(
         remedy.
     """
     wanted = _codes(authorities)
+    if authority is not None and not re.search(AUTHORITY, authority):
+        raise RecordsError(f"authority {authority[:20]!r} is no code; give one such as '801'.")
     with _folder(path) as (folder, only, label):
         found = find(folder, only)
         held = None
