@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sos_analysis.errors import SosError
 from sos_analysis.pipeline.steps import Verbosity
+from sos_analysis.refusals import refused_by_system
 
 
 def _positive(text: str) -> float:
@@ -292,10 +293,15 @@ def _check_extract(arguments: argparse.Namespace) -> int:
 
     from sos_analysis.errors import RecordsError
     from sos_analysis.records import inspection, inspection_view
+    from sos_analysis.whole_files import check_target
 
     path = arguments.path
+    if not path.strip():
+        raise SosError("the path is empty; give the folder, ZIP or file of the records")
     if "://" not in path and not Path(path).exists():
         raise SosError(f"no folder or file {path}; give the folder, ZIP or file of the records")
+    if arguments.html:
+        check_target(Path(arguments.html))
     try:
         seen = inspection.inspect(path, authority=arguments.la)
     except RecordsError as error:
@@ -419,6 +425,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _VERBS[arguments.verb](arguments)
     except SosError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"error: {refused_by_system(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; nothing is half-written, the next build goes on from here", file=sys.stderr)

@@ -20,6 +20,7 @@ from sos_analysis.pipeline.release import LOG, check, release
 from sos_analysis.pipeline.release_judge import Output, judge
 from sos_analysis.pipeline.release_log import as_csv, row
 from sos_analysis.results import ChapterResult, Claim, bundle, load_bundle, without_places
+from sos_analysis.results.claims import content_hash
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,9 @@ def test_the_same_results_give_the_same_bytes(released, results, tmp_path) -> No
         (LOG, "edit", "not the log of a release"),
         (LOG, "remove", "no release at"),
         (LOG, "refuse", "not a release of version"),
+        (LOG, "nest", "not the log of a release"),
+        ("results/rq4_kinship_care.json", "link", "is a link"),
+        ("tables/elsewhere", "link", "is a link"),
     ],
 )
 def test_a_tampered_release_gives_one_clear_error(
@@ -115,6 +119,15 @@ def test_a_tampered_release_gives_one_clear_error(
     path = folder / name
     if change == "remove":
         path.unlink()
+    elif change == "nest":
+        path.write_text("[" * 100_000)
+    elif change == "link":
+        elsewhere = tmp_path / "elsewhere"
+        if path.is_file():
+            path.rename(elsewhere)
+        else:
+            elsewhere.mkdir()
+        path.symlink_to(elsewhere)
     elif change == "refuse":
         path.write_text(path.read_text("utf-8").replace('"refused": false', '"refused": true'))
     else:
@@ -140,6 +153,33 @@ def test_a_forged_log_does_not_carry_a_forged_table(released, tmp_path) -> None:
     (folder / LOG).write_text(json.dumps(log), "utf-8")
     with pytest.raises(SosError, match="seal"):
         check(folder)
+
+
+def _shape(content: dict[str, Any], key: str, value: Any) -> bytes:
+    body = {k: v for k, v in content.items() if k != "seal"} | {key: value}
+    return json.dumps({**body, "seal": content_hash(body)}).encode()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda content: b"\xff\xfe\x00", "not UTF-8"),
+        (lambda content: b"[" * 100_000, "not JSON"),
+        (lambda content: b"null", "not a sos-results file"),
+        (lambda content: b'{"schema": "sos-results", "version": NaN}', "version nan"),
+        (lambda content: _shape(content, "claims", ["=cmd"]), "not in the shape"),
+        (lambda content: _shape(content, "tables", {"counts": None}), "not in the shape"),
+        (lambda content: _shape(content, "checks", [{"name": "x"}]), "not in the shape"),
+        (lambda content: _shape(content, "hashes", "=cmd"), "not in the shape"),
+    ],
+)
+def test_a_forged_result_of_another_shape_is_one_line(released, tmp_path, spoil, says) -> None:
+    """Checksum and seal may fit and the content still be no result."""
+    path = tmp_path / "rq4_kinship_care.json"
+    path.write_bytes(spoil(json.loads((released / "results" / path.name).read_text("utf-8"))))
+    with pytest.raises(SosError, match=says) as found:
+        ChapterResult.load(path)
+    assert "\n" not in str(found.value)
 
 
 # --- what fails, what is for a person ----------------------------------------------------------

@@ -402,7 +402,7 @@ def _notes(e: Estimate) -> str:
     found = [*e.notes]
     if e.dropped:
         found.append(f"Left out as collinear: {', '.join(e.dropped)}.")
-    text = " ".join(note if note.endswith(".") else note + "." for note in found)
+    text = " ".join(f"{note[:1].upper()}{note[1:].removesuffix('.')}." for note in found)
     return re.sub(r"(\d+) of about (\d\.\d)e\+(\d+)", _spelt, text)
 
 

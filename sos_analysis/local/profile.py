@@ -8,7 +8,6 @@ for that authority itself.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from sos_analysis.errors import RecordsError
 from sos_analysis.local.page import page
 from sos_analysis.study import OUTCOMES, Study
+from sos_analysis.whole_files import check_target, replace_text
 
 #: Outcome -> table and name of the nearest national series in data/calibration, and how it differs.
 NATIONAL = {
@@ -73,6 +73,8 @@ def local_profile(path: Path, out: Path, study: Study, *, la: str = "") -> Path:
     """
     from sos_analysis.records.extract import open_extract
 
+    out = Path(out)
+    check_target(out)
     records = open_extract(path, authority=la or None, authorities=[la] if la else None)
     with records:
         found = records.tables["referrals"].select("la").distinct().to_pyarrow()["la"].to_pylist()
@@ -100,11 +102,7 @@ def local_profile(path: Path, out: Path, study: Study, *, la: str = "") -> Path:
         source=f"{study.disclosure.source} Minimum of authorities waived: its own page.",
     )
     text = page(found[0], yearly, rules, notes, made_up=_made_up(found[0]))
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.with_name(f".{out.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, out)
+    replace_text(out, text)
     return out
 
 

@@ -160,13 +160,16 @@ def check(folder: Path) -> dict[str, ChapterResult]:
         log = json.loads(path.read_text("utf-8"))
         listed = {entry["file"]: entry["sha256"] for entry in log["files"]}
         schema, version, refused = log["schema"], log["version"], log["refused"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SosError(f"{path}: not the log of a release ({error})") from error
     if schema != SCHEMA or version != VERSION or refused:
         raise SosError(f"{path}: not a release of version {VERSION}; make the release again")
     found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     found.pop(LOG)
     remedy = "ask its sender for it again"
+    for place in sorted(folder.rglob("*")):
+        if place.is_symlink():  # what it leads to can change after it was looked at
+            raise SosError(f"{folder}: {place.relative_to(folder)} is a link; {remedy}")
     for name in sorted({*listed, *found}):
         if name not in found:
             raise SosError(f"{folder}: {name} is missing; {remedy}")

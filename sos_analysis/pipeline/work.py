@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sos_analysis.errors import SosError
+from sos_analysis.refusals import refused_by_system
 from sos_analysis.sources import ROOT
 
 Answer = dict[str, Any]
@@ -276,6 +277,8 @@ def serve(tasks: Mapping[str, Callable[..., Answer]]) -> int:
     except Exception as error:
         traceback.print_exc(file=sys.stdout)
         text = " ".join(f"{type(error).__name__}: {error}".split())
+        if isinstance(error, OSError):
+            text = refused_by_system(error)
         print("@error " + json.dumps(text[:500]), flush=True)
         return 1
     with contextlib.suppress(BrokenPipeError):

@@ -17,6 +17,7 @@ from sos_analysis.records import cleaning
 from sos_analysis.records.files.mapping import NAME as MAPPING
 from sos_analysis.records.files.mapping import Mapped
 from sos_analysis.records.files.names import near
+from sos_analysis.records.files.staging import mask
 from sos_analysis.records.npd_layout import EMPTY, READABLE, Family, Field, Sort
 from sos_analysis.records.tables import kind_of, tally
 
@@ -164,7 +165,15 @@ def bind(
     return table.select(**bound)
 
 
-def with_keys(table: ibis.Table) -> tuple[ibis.Table, set[str], dict[str, int]]:
+@dataclass(frozen=True)
+class Codes:
+    """Codes of authorities in a table, and the shapes of what stood in their place."""
+
+    right: frozenset[str] = frozenset()
+    wrong: tuple[str, ...] = ()
+
+
+def with_keys(table: ibis.Table) -> tuple[ibis.Table, Codes, dict[str, int]]:
     """Keys as text without surrounding space, empty where blank or no code of an authority.
 
     What stands there is looked at first, once: most often it is fit as it stands.
@@ -194,7 +203,9 @@ def with_keys(table: ibis.Table) -> tuple[ibis.Table, set[str], dict[str, int]]:
     if any(row["odd"] for row in found):
         table = table.mutate(child_id=cleaning.text(table.child_id))
         empty = {}
-    return table, {code for code in right.values() if code is not None}, empty
+    wrong = sorted({mask(codes[stated]) for stated, code in right.items() if code is None})
+    found_codes = Codes(frozenset(c for c in right.values() if c is not None), tuple(wrong))
+    return table, found_codes, empty
 
 
 def _alike(column: Any, told: Field) -> Any:
@@ -218,6 +229,17 @@ def is_text_date(table: ibis.Table, found: Match, family: Family) -> bool:
     )
 
 
+def check_types(table: ibis.Table, found: Match, family: Family, shown: str) -> None:
+    """Refuse columns of types that cannot be read; dates held as text can."""
+    for name, told in family.fields.items():
+        column = found.fields[name]
+        if told.sort != "date" or column is None or not table[column].type().is_string():
+            typed(table, column, told.sort, shown)
+    for several in found.many.values():
+        for column in several:
+            typed(table, column, "flag", shown)
+
+
 def typed(table: ibis.Table, source: str | None, sort: Sort, shown: str) -> Any:
     """A column of the file, or an empty one; timestamps as dates."""
     import ibis
@@ -226,7 +248,7 @@ def typed(table: ibis.Table, source: str | None, sort: Sort, shown: str) -> Any:
         return ibis.null(EMPTY[sort])
     column = table[source]
     dtype = column.type()
-    if sort == "date" and dtype.is_timestamp():
+    if sort == "date" and dtype.is_timestamp() and dtype.timezone is None:
         return column.date()
     if kind_of(dtype) in READABLE[sort]:
         return column
@@ -234,6 +256,8 @@ def typed(table: ibis.Table, source: str | None, sort: Sort, shown: str) -> Any:
     if not tally(table, {"n": column.count()})["n"]:
         return ibis.null(EMPTY[sort])
     allowed = " or ".join(READABLE[sort])
+    if dtype.is_timestamp():  # midnight in one zone is another day in the next
+        allowed = "date, or a time without a zone"
     raise RecordsError(
         f"{shown}: column {source!r} is of type {dtype}; it must be {allowed}. "
         "Convert the column and write the file again."

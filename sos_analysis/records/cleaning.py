@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 LONGEST_MASK = 20
+LARGEST = 2**31 - 1
 _FEW = 8  # codes tried in turn before a row is left as it stands
 YES = ("1", "1.0", "true", "t", "yes", "y")
 NO = ("0", "0.0", "false", "f", "no", "n")
@@ -71,10 +72,16 @@ def flag(column: ir.Value) -> Any:
 
 
 def whole(column: ir.Value) -> Any:
-    """A whole number, from a number or digits."""
+    """A whole number from 0 on, from a number or digits; empty for all else."""
+    import ibis
+
     if column.type().is_string():
-        return text(column).try_cast("float64").cast("int32")
-    return column.cast("int32")
+        column = text(column).try_cast("float64")
+    fit = column.between(0, LARGEST)
+    if not column.type().is_integer():
+        fit = fit & (column == column.floor())
+    # What does not fit is empty before it is cast: engines fail on it else.
+    return ibis.cases((fit, column)).cast("int32")
 
 
 def need(column: ir.Value) -> Any:

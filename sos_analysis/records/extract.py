@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 from sos_analysis.errors import RecordsError
 from sos_analysis.records import cleaning, npd
 from sos_analysis.records.assemble import Returns, assemble
-from sos_analysis.records.binding import Match, bind, with_keys, write_empty
+from sos_analysis.records.binding import AUTHORITY, Codes, Match, bind, with_keys, write_empty
 from sos_analysis.records.calendar import calendar_table
 from sos_analysis.records.engine import Engine
 from sos_analysis.records.files.archive import is_archive, unpack
 from sos_analysis.records.files.mapping import NAME as MAPPING
 from sos_analysis.records.files.names import authority_in, near, year_in
 from sos_analysis.records.forms import Found, Source, find
+from sos_analysis.records.la_years import read_la_years
 from sos_analysis.records.notes import Read, notes_of
 from sos_analysis.records.npd_layout import LA_YEARS, MANIFEST
 from sos_analysis.records.problems import FAULTS
@@ -93,6 +95,8 @@ def open_extract(
         remedy.
     """
     wanted = _codes(authorities)
+    if authority is not None and not re.search(AUTHORITY, authority):
+        raise RecordsError(f"authority {authority[:20]!r} is no code; give one such as '801'.")
     with _folder(path) as (folder, only, label):
         found = find(folder, only)
         held = None
@@ -159,8 +163,8 @@ def _manifest(path: Path, found: Found) -> tuple[dict[str, Any], list[Problem]]:
     source = path / MANIFEST
     if source.is_file():
         try:
-            told = dict(json.loads(source.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            told = _object(source.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise RecordsError(
                 f"{source}: is not valid JSON ({error}). Correct or remove it; it is optional."
             ) from error
@@ -184,6 +188,13 @@ def _manifest(path: Path, found: Found) -> tuple[dict[str, Any], list[Problem]]:
         for name in changed
     ]
     return {**told, "files": hashes}, problems
+
+
+def _object(text: str) -> dict[str, Any]:
+    told = json.loads(text)
+    if not isinstance(told, dict):
+        raise TypeError("it holds no object")
+    return told
 
 
 def _sha256(path: Path) -> str:
@@ -345,12 +356,12 @@ class _Reader:
 
     def _rows(
         self, scratch: Path
-    ) -> tuple[dict[str, Any], dict[str, dict[str, int]], dict[str, set[str]]]:
+    ) -> tuple[dict[str, Any], dict[str, dict[str, int]], dict[str, Codes]]:
         """Rows by kind, cleaned; faults counted, where rows lack the marks; authorities there."""
         import ibis
 
         held: dict[str, Any] = {}
-        present: dict[str, set[str]] = {}
+        present: dict[str, Codes] = {}
         faults: dict[str, dict[str, int]] = {}
         for kind, shape in SHAPES.items():
             parts = self.parts[kind]
@@ -380,7 +391,7 @@ class _Reader:
         tables["calendar"] = ibis.memtable(calendar_table())
         file = self.folder / LA_YEARS
         if file.is_file():
-            tables["la_years"] = _la_years(self.engine, file, self.wanted)
+            tables["la_years"] = read_la_years(self.engine, file, self.wanted)
             return
         remedy = "no covariates of authorities by year"
         problems.append(
@@ -420,12 +431,21 @@ def _parquet_rows(file: Path) -> int:
 
 # --- whole extract --------------------------------------------------------------------------------
 def _check_authorities(
-    present: Mapping[str, set[str]], wanted: tuple[str, ...] | None, path: Path, found: Found
+    codes: Mapping[str, Codes], wanted: tuple[str, ...] | None, path: Path, found: Found
 ) -> list[Problem]:
     """Refuse an authority without referrals; note one without rows elsewhere."""
     # Where there are returns of care alone, they are all there is to look for.
     main = "cin" if any(s.kind == "cin" for s in found.sources) else "care"
     files = "cin files" if main == "cin" else "files of episodes"
+    present = {kind: found_codes.right for kind, found_codes in codes.items()}
+    if not present[main] and codes[main].wrong:
+        shapes = " or ".join(repr(w) if w else "nothing" for w in codes[main].wrong[:3])
+        raise RecordsError(
+            f"{path}: no row of the {files} has the code of an authority. Where it should be "
+            f"stands {shapes} (letters shown as a, figures as 9). A code is up to 12 letters or "
+            "figures, such as '004' or '801'; correct the column, or map another to it in "
+            f"{MAPPING}."
+        )
     if not present[main]:
         raise RecordsError(
             f"{path}: the {files} have no rows"
@@ -465,16 +485,3 @@ def _some(codes: Sequence[str]) -> str:
     shown = ", ".join(repr(code) for code in codes[:5])
     more = f" and {len(codes) - 5} more" if len(codes) > 5 else ""
     return f"{'authority' if len(codes) == 1 else 'authorities'} {shown}{more}"
-
-
-def _la_years(engine: Engine, file: Path, wanted: tuple[str, ...] | None) -> ibis.Table:
-    table = npd.open_parquet(engine.con, file, located=False)
-    for column in ("la", "year"):
-        if column not in table.columns:
-            raise RecordsError(
-                f"{file}: column {column!r} is missing.{near(column, table.columns)}"
-            )
-    table = table.mutate(la=cleaning.text(table.la))
-    if wanted is not None:
-        table = table.filter(table.la.isin(wanted))
-    return npd.keep(engine, [file], table)

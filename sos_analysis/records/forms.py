@@ -138,7 +138,7 @@ def _look(file: Path, shown: str, found: Found) -> None:
     elif bare.endswith((".csv", ".txt", ".tsv")):
         _look_csv(file, shown, found)
     elif name.endswith(".parquet"):
-        family = _by_name(name, found.mapping) or _by_columns(_parquet_columns(file))
+        family = _by_name(name, found.mapping) or _by_columns(parquet_columns(file))
         _add_extract(Source(file, shown, "npd", "", None), family, name, found)
     elif name.endswith(DATABASES):
         _tables(file, str(file), found)
@@ -261,7 +261,13 @@ def _return_by_name(name: str) -> ssda903_layout.Table | None:
     return next((t for word, t in words.items() if word.rstrip("s") in name), None)
 
 
-def _parquet_columns(file: Path) -> tuple[str, ...]:
+def parquet_columns(file: Path) -> tuple[str, ...]:
+    """Names of the columns of a Parquet file, as written.
+
+    Raises
+    ------
+    RecordsError : it is no readable Parquet file.
+    """
     import pyarrow.parquet as pq
 
     try:

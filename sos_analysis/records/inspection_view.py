@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sos_analysis.records.inspection import SEVERITIES, Inspection, coverage
+from sos_analysis.whole_files import replace_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,10 +161,7 @@ def write_html(seen: Inspection, path: Path) -> None:
             f"<tbody>{body}</tbody></table></div></section>"
         )
     parts.append("</main></body></html>\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text("".join(parts), encoding="utf-8")
-    os.replace(scratch, path)
+    replace_text(path, "".join(parts))
 
 
 def _cell(i: int, text: str) -> str:

@@ -18,18 +18,21 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sos_analysis.errors import RecordsError, SosError
-from sos_analysis.records.binding import Match, bind, is_text_date, match
+from sos_analysis.records.binding import Match, bind, check_types, is_text_date, match
 from sos_analysis.records.engine import Engine
+from sos_analysis.records.files.days import EARLIEST, LATEST
 from sos_analysis.records.files.names import near
 from sos_analysis.records.files.staging import Stage, Told
 from sos_analysis.records.files.text import chunks
-from sos_analysis.records.forms import Found, Source
+from sos_analysis.records.forms import Found, Source, parquet_columns
 from sos_analysis.records.npd_layout import FAMILIES, Family
 
 if TYPE_CHECKING:
     import ibis
 
 _BATCH = 100_000
+#: Name the engine gives to the number of a row in its file.
+ROW_NUMBER = "file_row_number"
 #: Kinds another form of records can stand in for.
 STAND_INS = {
     "cin": "cin census",
@@ -92,13 +95,19 @@ def bound_rows(
     """
     family = next(f for f in FAMILIES if f.stem == source.kind)
     given: Any = {"wanted": wanted, "number": number, "located": located, "year": source.year}
-    table = None
-    if source.text is None and source.table is None:
-        table = open_parquet(engine.con, source.path, located)
-    columns = source.columns or tuple(c for c in table.columns if c != "file_row_number")  # type: ignore[union-attr]
+    parquet = source.text is None and source.table is None
+    # Not the engine's names: it renames a column that stands twice.
+    columns = source.columns or parquet_columns(source.path)
     told = match(columns, family, found.mapping, source.shown)
-    if table is not None and not is_text_date(table, told, family):
-        return bind(table, family, told, source.shown, **given), told, None
+    if parquet:
+        numbered = located and ROW_NUMBER not in columns
+        table = open_parquet(engine.con, source.path, numbered)
+        kept = [ROW_NUMBER] if ROW_NUMBER in table.columns and numbered else []
+        table = table.select(*told.columns, *kept)  # other columns may have names of ours
+        text = is_text_date(table, told, family) or (located and not numbered)
+        if not (text or far_dates(source.path, told, family)):
+            return bind(table, family, told, source.shown, **given), told, None
+        check_types(table, told, family, source.shown)
     staged = scratch / f"{number}_{family.stem}.parquet"
     marks = _stage(found, source, number, staged, family, told)
     ours = Match({n: n if c else None for n, c in told.fields.items()}, dict(told.many), {})
@@ -141,6 +150,38 @@ def _text_rows(
             ) from error
 
 
+def far_dates(path: Path, told: Match, family: Family) -> bool:
+    """Whether a Parquet file may hold dates outside 1900 to 2100, by what it says of its columns.
+
+    Such a date is none. Engines read it all the same, and fail far from here or count with it.
+    """
+    import pyarrow.parquet as pq
+
+    dates = {told.fields[n] for n, f in family.fields.items() if f.sort == "date"}
+    try:
+        held = pq.read_metadata(path)
+        for i in range(held.num_row_groups):
+            group = held.row_group(i)
+            for j in range(group.num_columns):
+                column = group.column(j)
+                if column.path_in_schema in dates and _is_far(column.statistics):
+                    return True
+    except (OSError, ValueError):
+        return False  # reading says what is wrong with the file
+    return False
+
+
+def _is_far(statistics: Any) -> bool:
+    if statistics is None or not statistics.has_min_max:
+        return statistics is None or bool(statistics.num_values)
+    try:
+        return bool(statistics.min.year < EARLIEST or statistics.max.year > LATEST)
+    except (OverflowError, ValueError):
+        return True
+    except AttributeError:
+        return False  # no date: its type is refused elsewhere
+
+
 # --- Parquet in the engine ------------------------------------------------------------------------
 def open_parquet(con: Any, file: Path, located: bool) -> ibis.Table:
     """A Parquet file as a table; `located` adds the number of each row where the engine can.
@@ -149,7 +190,7 @@ def open_parquet(con: Any, file: Path, located: bool) -> ibis.Table:
     ------
     RecordsError : it is no readable Parquet file.
     """
-    more = {"file_row_number": True} if located and con.name == "duckdb" else {}
+    more = {ROW_NUMBER: True} if located and con.name == "duckdb" else {}
     try:
         return con.read_parquet(str(file), **more)
     except Exception as error:

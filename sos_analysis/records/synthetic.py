@@ -97,7 +97,8 @@ def generate(
     Parameters
     ----------
     study : a study on made-up data (origin 'synthetic').
-    out : folder of the extract; replaced as a whole once everything is written.
+    out : folder of the extract; one made here before is replaced as a whole once everything is
+        written, any other is refused.
     truth_out : folder of the potential outcomes, never inside `out`.
     scale : share of England's number of cases, above 0, at most 5; rates stay as they are.
     seed : same seed, same bytes; the study's own by default.
@@ -282,7 +283,28 @@ def _folders(out: Path, truth_out: Path) -> tuple[Path, Path]:
             f"truth_out: found {truth_out}; the truth and the extract ({out}) must lie apart: "
             "give folders of which neither contains the other."
         )
+    for folder, mark in ((out, "manifest.json"), (truth_out, "truth.json")):
+        if not _is_ours(folder, mark):
+            raise ParameterError(
+                f"out: {folder} holds something else than a made-up extract, and would be "
+                "replaced; give a new or empty folder."
+            )
     return out, truth_out
+
+
+def _is_ours(folder: Path, mark: str) -> bool:
+    """Whether a folder may be replaced: new, empty, or made here, as its own file says."""
+    if not folder.exists() and not folder.is_symlink():
+        return True
+    if not folder.is_dir():
+        return False
+    if not any(folder.iterdir()):
+        return True
+    try:
+        told = json.loads((folder / mark).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and "generator" in told
 
 
 def _replace(new: Path, target: Path) -> None:

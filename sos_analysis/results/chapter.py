@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from sos_analysis import charts, tables
 from sos_analysis.checks import CheckResult
 from sos_analysis.disclosure.safe import ORIGINS, SafeFigure, SafeTable
-from sos_analysis.errors import ClaimError
+from sos_analysis.errors import ClaimError, SosError
 from sos_analysis.evidence import Verdict
 from sos_analysis.formats import Rendered, escape
 from sos_analysis.results import pieces
@@ -284,7 +284,7 @@ class ChapterResult:
         """
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ClaimError(f"{where}: not JSON ({error}); make the results again") from error
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise ClaimError(f"{where}: not a {SCHEMA} file")
@@ -296,6 +296,19 @@ class ChapterResult:
         body = {k: v for k, v in content.items() if k != "seal"}
         if content.get("seal") != content_hash(body):
             raise ClaimError(f"{where}: changed since it was made (its seal does not match)")
+        try:
+            return cls._from_body(body)
+        except SosError:
+            raise
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            # Sealed anew after it was changed: the seal fits, the shape does not.
+            raise ClaimError(
+                f"{where}: not in the shape of version {VERSION} ({type(error).__name__}: "
+                f"{str(error)[:80]}); make the results again"
+            ) from error
+
+    @classmethod
+    def _from_body(cls, body: Mapping[str, Any]) -> ChapterResult:
         return cls(
             **{k: body[k] for k in ("name", "title", "origin")},
             **{k: body[k] for k in ("parameters", "prose", "hashes", "notes")},
@@ -324,7 +337,11 @@ class ChapterResult:
         path = Path(path)
         if not path.is_file():
             raise ClaimError(f"no results file {path.name}; run `python -m sos_analysis build`")
-        return cls.from_json(path.read_text(encoding="utf-8"), path.name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeError as error:
+            raise ClaimError(f"{path.name}: not UTF-8; make the results again") from error
+        return cls.from_json(text, path.name)
 
 
 def _file(name: str, origin: str) -> str:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 #: Two-figure years from this one on are in the 1900s.
 PIVOT = 70
+EARLIEST, LATEST = 1900, 2100
 _MONTHS = {
     name: number
     for number, name in enumerate(
@@ -86,7 +87,7 @@ def _year(figures: str) -> tuple[int, bool]:
 
 def _valid(year: int, month: int, day: int) -> date | None:
     try:
-        return date(year, month, day) if 1900 <= year <= 2100 else None
+        return date(year, month, day) if EARLIEST <= year <= LATEST else None
     except ValueError:
         return None
 
