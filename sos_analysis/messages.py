@@ -208,7 +208,7 @@ def glance_table(bundle: Bundle) -> str:
         public = (
             f"{_role(f'{start}.brief')} ({_role(f'{start}.certainty')})"
             if row.public
-            else "No published figure fits"
+            else "No public figure on this"
         )
         cells = [f"[{row.label}](chapters/{row.chapter})", _published_cell(row.outcome), public]
         if real:

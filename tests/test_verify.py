@@ -224,7 +224,7 @@ def _first(pattern: str, new: str) -> Callable[[str], str]:
         (_first(r"(sos-verdict-sentence\">)([^<]*)", r"\g<1>It works."), "the rating shows"),
         (_first(r"sos-check-pass(\" data-check)", r"sos-check-fail\1"), "check "),
         (_first(r'data-figure="public-statistics-effect"', 'data-figure="x"'), "no result holds"),
-        (_first(r"(study <code>)(.)", r"\1z"), "was made shows"),
+        (_first(r'(sos-prints">study )(.)', r"\1z"), "was made shows"),
     ],
     ids=["cell", "svg", "plotly", "alternative", "check", "verdict", "status", "unknown", "how"],
 )  # fmt: skip

@@ -135,10 +135,10 @@ def _nulls(found: Published) -> str:
 def _secondary(found: Published) -> str:
     """The secondary analyses in one sentence; what could not be read is said to be so."""
     told = {
-        "secondary.embeddedness": "how far the approach was embedded and how well it was "
-        "delivered do not explain its results",
-        "secondary.practice_models": "effects, on outcomes not named where we could read it, come "
-        "out larger once similar approaches in the comparison authorities are taken into account",
+        "secondary.embeddedness": "how far pilots had embedded the approach and how well they "
+        "delivered it do not explain the results",
+        "secondary.practice_models": "effects (which ones is not named where we could read it) "
+        "come out larger once comparison authorities that worked in similar ways are allowed for",
     }
     read = [text for id, text in told.items() if found.finding(id).direction != "unknown"]
     rating = found.finding("secondary.ofsted").direction == "unknown"

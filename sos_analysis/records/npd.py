@@ -151,7 +151,7 @@ def _text_rows(
 
 
 def far_dates(path: Path, told: Match, family: Family) -> bool:
-    """Whether a Parquet file may hold dates outside 1900 to 2100, by what it says of its columns.
+    """Whether a Parquet file may hold dates outside 1900 to 2199, by what it says of its columns.
 
     Such a date is none. Engines read it all the same, and fail far from here or count with it.
     """

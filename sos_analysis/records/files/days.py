@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 
 #: Two-figure years from this one on are in the 1900s.
 PIVOT = 70
-EARLIEST, LATEST = 1900, 2100
+#: Other years are no dates. A birth typed a century late is one: its age takes the event out.
+EARLIEST, LATEST = 1900, 2199
 _MONTHS = {
     name: number
     for number, name in enumerate(
@@ -60,7 +61,7 @@ def read_day(text: str) -> Reading:
 
     Returns
     -------
-    Reading; its day is none where the text is no date between 1900 and 2100.
+    Reading; its day is none where the text is no date between 1900 and 2199.
     """
     text = text.strip()
     if len(text) > 40:
