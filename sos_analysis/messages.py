@@ -136,8 +136,8 @@ def main_messages(bundle: Bundle) -> str:
         said.append(
             (
                 "Real and made up.",
-                "Individual records are not public, so every worked example runs on made-up ones, "
-                "and none of them is a finding.",
+                "Individual records are not public: every worked example runs on made-up ones and "
+                "is no finding.",
             )
         )
     assert len(said) <= MOST_MESSAGES
@@ -210,7 +210,7 @@ def glance_table(bundle: Bundle) -> str:
             if row.public
             else "No public figure on this"
         )
-        cells = [f"[{row.label}](chapters/{row.chapter})", _published_cell(row.outcome), public]
+        cells = [f"[{row.label}](chapters/{row.chapter})", _published_brief(row.outcome), public]
         if real:
             found = real.get(row.outcome)
             cells.append(
@@ -227,6 +227,17 @@ def _published_cell(outcome: str) -> str:
     if outcome == "kinship":
         return f"{said} Size: {_role('published.kinship_size.size', 'size')} lower."
     return said
+
+
+def _published_brief(outcome: str) -> str:
+    """The verdict in the published words; the outcome stands beside it."""
+    finding = next(f for f in published().findings if f.id == outcome)
+    verdict = _role(f"published.{outcome}.verdict")
+    if not finding.words:
+        return verdict
+    if outcome == "kinship":
+        return f"{verdict} of a fall: {_role('published.kinship_size.size', 'size')} lower"
+    return f"{verdict} of a change"
 
 
 def _records_cell(result: ChapterResult | None) -> str:

