@@ -229,7 +229,8 @@ def restricted_site(restricted, tmp_path_factory) -> Path:
         result.save(source / "results" / f"{result.name}.json")
     # As from a release: what they rest on is not here.
     (source / "results" / RELEASED_MARK).touch()
-    shutil.copy(ROOT / "book" / "references.bib", source)
+    for file in ("book/references.bib", "CITATION.cff"):
+        shutil.copy(ROOT / file, source)
     (source / "conf.py").write_text(_CONF.format(ext=str(ROOT / "book" / "_ext")))
     made = subprocess.run(
         [sys.executable, "-m", "sphinx", "-b", "html", "-q", str(source), str(out)],
