@@ -136,8 +136,8 @@ def main_messages(bundle: Bundle) -> str:
         said.append(
             (
                 "Real and made up.",
-                "Individual records are not public: every worked example runs on made-up ones, never "
-                "a finding.",
+                "Individual records are not public: every worked example runs on made-up ones, "
+                "never a finding.",
             )
         )
     assert len(said) <= MOST_MESSAGES
