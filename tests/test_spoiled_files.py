@@ -107,6 +107,22 @@ def test_what_no_rule_settles_is_refused_in_one_line(
     assert "calc" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("children", "refused"), [(20, False), (21, True)])
+def test_a_column_of_dates_that_are_none_is_refused_unless_they_are_few(
+    children: int, refused: bool, tmp_path: Path
+) -> None:
+    whole = [{**PLAN, "child": f"c{i}"} for i in range(children)]
+    folder = extract(tmp_path / "x", {2014: whole, 2015: [PLAN]})
+    cell("CIN_ReferralDate", "some day", pa.string())(folder)
+    if refused:
+        with pytest.raises(RecordsError, match=r"21 of 21 dates .* looks like 'aaaa aaa'"):
+            open_extract(folder)
+    else:
+        with open_extract(folder) as records:
+            told = {(p.field, p.message): p.count for p in records.problems}
+        assert told["referral_date", "is no date"] == children
+
+
 @pytest.mark.parametrize("looked", [False, True])
 @pytest.mark.parametrize(
     ("column", "value", "kind", "problem"),

@@ -24,6 +24,9 @@ from sos_analysis.records.files.days import read_days
 
 #: More dates than this share that only make sense month first: the column is refused.
 MONTH_FIRST_AT_MOST = 0.05
+#: More dates than this share that are none, and more than a few: the column is refused. Counted as
+#: not stated, they would take their events out unseen.
+UNREAD_AT_MOST, FEW = 0.5, 20
 LONGEST_MASK = 20
 KEYS = ("la", "child_id")
 _SMALL, _CAPITAL, _FIGURE = (re.compile(p) for p in (r"[^\W\d_A-Z]", r"[A-Z]", r"\d"))
@@ -89,6 +92,7 @@ class Stage:
         self.told = Told(forms={name: {} for name in dates}, short_years=dict.fromkeys(dates, 0))
         self._turned: dict[str, int] = dict.fromkeys(dates, 0)
         self._stated: dict[str, int] = dict.fromkeys(dates, 0)
+        self._unread: dict[str, int] = dict.fromkeys(dates, 0)
         self._schema = pa.schema(
             [(name, pa.string()) for name in self.texts]
             + [(name, pa.date32()) for name in self.dates]
@@ -142,6 +146,7 @@ class Stage:
         self._turned[name] += read.month_first
         self._stated[name] += len(text) - text.null_count
         if pc.any(read.fault).as_py():
+            self._unread[name] += pc.sum(read.fault).as_py()
             self._note(self.told.faults, name, read.fault, made, at)
         return read.days
 
@@ -167,9 +172,17 @@ class Stage:
 
         Raises
         ------
-        RecordsError : a column's dates seem to be written month first.
+        RecordsError : a column's dates seem to be written month first, or most of them are none.
         """
         self._writer.close()
+        for name, unread in self._unread.items():
+            if unread > FEW and unread > UNREAD_AT_MOST * self._stated[name]:
+                shape = next(w.masked for (n, _), w in self.told.faults.items() if n == name)
+                raise RecordsError(
+                    f"{self.source}: {unread} of {self._stated[name]} dates of {name!r} cannot be "
+                    f"read; the first looks like {shape!r} (letters shown as a, figures as 9). "
+                    "Write them day first (31/03/2019) or as 2019-03-31; nothing was read."
+                )
         for name, turned in self._turned.items():
             if turned > 1 and turned > MONTH_FIRST_AT_MOST * self._stated[name]:
                 raise RecordsError(
