@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from sos_analysis.placing import DONUT, PHASES, clock_of, placement
+from sos_analysis.records.engine import union_of_bits
 
 if TYPE_CHECKING:
     import ibis
@@ -260,7 +261,6 @@ def _children(
         stratum=(placed["cell"] % len(strata)).cast("int64"),
     )
     mapped = keyed.join(by_slot, "slot").join(by_stratum, "stratum")
-    union = _union()
     masked = {name: mapped[name] for name in named}
     masked |= {name: mapped["phases"] * mapped[name] for name in moves}
     by_outcome = dict(zip(_KINDS, (1, mapped["y"], 1 - mapped["y"]), strict=True))
@@ -269,7 +269,7 @@ def _children(
         # By level of a covariate no table shows outcomes: those words would cost most.
         wanted = [name for name in masked if kind == _KINDS[0] or name in named]
         for name in wanted:
-            unions[f"{kind}_{name}"] = union(masked[name] * by_outcome[kind])
+            unions[f"{kind}_{name}"] = union_of_bits(masked[name] * by_outcome[kind])
         own = {bit: (word, shift) for bit, (word, shift) in bits.items() if word in wanted}
         for bit, (word, shift) in zip(_of_kind(kind, own), own.values(), strict=True):
             kept[bit] = (f"{kind}_{word}", shift)
@@ -300,14 +300,3 @@ def _decoded(
                 held_bit = ((word[own] >> shift) & 1) * n[own]
                 made[bit] = np.bincount(la[own], held_bit, len(las)).astype(np.int64)
     return pd.DataFrame({"la": las, **made})
-
-
-def _union() -> Any:
-    """The engine's own union of bits: Ibis 12 has no rule for its `bit_or` on Spark."""
-    import ibis
-
-    @ibis.udf.agg.builtin(name="bit_or")
-    def union(bits: int) -> int:  # type: ignore[empty-body]
-        """Bits set in any row."""
-
-    return union

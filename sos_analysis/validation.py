@@ -463,9 +463,9 @@ def release(
     progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Run thousands of data sets and write the results with what they rest on."""
-    from sos_analysis.pipeline.steps import write_atomic
+    from sos_analysis.whole_files import write_whole
 
     found = run(study, extract, runs=runs, rated=rated, jobs=jobs, full=True, progress=progress)
     text = json.dumps(found.to_dict(), indent=1, sort_keys=True, ensure_ascii=False)
-    write_atomic(path, text + "\n")
+    write_whole(path, text + "\n")
     return path

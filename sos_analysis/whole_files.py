@@ -1,4 +1,4 @@
-"""Files a command is asked to write: looked at before the work begins, replaced as a whole."""
+"""Text files written as a whole, and those a command is asked for looked at before it works."""
 
 from __future__ import annotations
 
@@ -27,12 +27,18 @@ def check_target(path: Path) -> None:
         raise SosError(f"{path.parent}: may not be written into; name a file in another folder")
 
 
-def replace_text(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a text file; where that fails, what was there before is still there, and no scrap."""
-    check_target(path)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        scratch.write_text(text, encoding="utf-8")
+        scratch.write_text(text, encoding="utf-8", newline="\n")
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """The same for a file that a person has named; see `check_target`."""
+    check_target(path)
+    write_whole(path, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis import checks as check
@@ -114,6 +115,10 @@ class Exhibits:
 
     def counts(self) -> SafeTable:
         """Who was counted: authorities, children and events by role and phase."""
+        return self._counted
+
+    @cached_property
+    def _counted(self) -> SafeTable:
         here = self._margins("phase")
         parts = {"children": ["events"]}
         if self.whole is not None:

@@ -19,7 +19,7 @@ from sos_analysis.companion.types import COMPUTED, JointCurve
 from sos_analysis.estimation.frames import Floats, FrameError, Ints
 from sos_analysis.estimation.inversion import TIE
 from sos_analysis.estimation.permutation import arrangements
-from sos_analysis.estimation.specifications import ALPHA, effect_maps, fill_places
+from sos_analysis.estimation.specifications import ALPHA, effect_map, fill_places
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def joint_curve(
             frame["post"].to_numpy(float),
             frame["weight"].to_numpy(float),
         )
-        maps[i, la, year] = effect_maps(rows, "slot").maps[0]
+        maps[i, la, year] = effect_map(rows, "slot")
     there = np.isfinite(held)
     # Years an authority has no figure for are filled in; only exchanged series ever use them.
     series = fill_places(np.where(there, held, 0.0)[None], there.astype(float))[0]

@@ -87,15 +87,27 @@ def effect_maps(
         # A column that the fixed effects determine leaves rounding alone, which is no regressor.
         own = np.einsum("mk,mk->k", left, left) > COLLINEAR * size**2
         basis = np.hstack([basis, _basis(left[:, own])])
-    raw = rows.treated * rows.post * root
-    residual = raw - basis @ (basis.T @ raw)
-    size = float(residual @ residual)
-    if size < COLLINEAR * float(raw @ raw) or size == 0.0:
-        raise FrameError("the effect is not identified beside the fixed effects")
+    residual, size = _alone(rows, basis)
     roles = np.unique(rows.role)
     own = np.where(rows.role[None, :] == roles[:, None], residual, 0.0)
     influence = own - (own @ basis) @ basis.T - np.outer((own**2).sum(axis=1), residual) / size
     return Maps(roles, np.vstack([residual, influence]) * root / size)
+
+
+def effect_map(rows: Rows, effects: Effects) -> Floats:
+    """The first row of `effect_maps` alone: the estimate (M), without influences."""
+    residual, size = _alone(rows, fixed_basis(rows, effects))
+    return np.asarray(residual * np.sqrt(rows.weight) / size)
+
+
+def _alone(rows: Rows, basis: Floats) -> tuple[Floats, float]:
+    """What of treated x post the other columns leave over, and its square."""
+    raw = rows.treated * rows.post * np.sqrt(rows.weight)
+    residual = raw - basis @ (basis.T @ raw)
+    size = float(residual @ residual)
+    if size < COLLINEAR * float(raw @ raw) or size == 0.0:
+        raise FrameError("the effect is not identified beside the fixed effects")
+    return residual, size
 
 
 def fixed_basis(rows: Rows, effects: Effects) -> Floats:

@@ -13,6 +13,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.errors import ParameterError
+from sos_analysis.records.calendar import ymd
 from sos_analysis.records.tables import CHILD, ETHNICITIES, KEY, OLDEST, YOUNGEST
 from sos_analysis.strata import Choice, Coded, numbered
 
@@ -121,7 +122,7 @@ def with_child(found: ibis.Table, records: Records, *, unknown: bool = True) -> 
 
     people = _people(records)
     both = found.left_join(people, CHILD)
-    age = _ymd(both.event_date) - both.born
+    age = ymd(both.event_date) - both.born
     # Thresholds by null-safe comparison: an unknown age is under none.
     young, primary, middle = (
         (age < (last + 1) * _YEAR).fill_null(False)
@@ -175,12 +176,8 @@ def _people(records: Records) -> ibis.Table:
         low_income=_yes_no(t.low_income, 1),
         uasc=ibis.ifelse(t.uasc.fill_null(False), 0, 1),
     )
-    people = t.select(CHILD, born=_ymd(t.dob), told=told)
+    people = t.select(CHILD, born=ymd(t.dob).cast("int32"), told=told)
     return records.once(people.left_join(plans, CHILD).drop("child_right"))
-
-
-def _ymd(day: Any) -> Any:
-    return (day.year() * 10_000 + day.month() * 100 + day.day()).cast("int32")
 
 
 def _place(column: Any, name: str, otherwise: str) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from sos_analysis import charts, tables
 from sos_analysis.errors import ClaimError
@@ -274,21 +275,24 @@ def theme_lines() -> frozenset[str]:
 
 
 @cache
-def template_cells(chapter: str) -> frozenset[str]:
-    """Sources of the cells of a chapter's notebook as it is committed."""
+def _template(chapter: str) -> list[dict[str, Any]]:
+    """Cells of a chapter's notebook as it is committed; none where there is no such chapter."""
     path = ROOT / "notebooks" / f"{chapter}.ipynb"
     if not path.is_file():
-        return frozenset()
-    cells = json.loads(path.read_text("utf-8"))["cells"]
-    return frozenset("".join(cell["source"]) for cell in cells)
+        return []
+    cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cells"]
+    return cells
+
+
+@cache
+def template_cells(chapter: str) -> frozenset[str]:
+    """Sources of the cells of a chapter's notebook as it is committed."""
+    return frozenset("".join(cell["source"]) for cell in _template(chapter))
 
 
 @cache
 def template_names(chapter: str) -> frozenset[str]:
     """Names and tags of the cells of a chapter's notebook as it is committed."""
-    path = ROOT / "notebooks" / f"{chapter}.ipynb"
-    if not path.is_file():
-        return frozenset()
-    cells = json.loads(path.read_text("utf-8"))["cells"]
+    cells = _template(chapter)
     tags = {tag for cell in cells for tag in cell.get("metadata", {}).get("tags", [])}
     return frozenset(tags | {cell.get("id", "") for cell in cells})

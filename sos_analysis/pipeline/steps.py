@@ -24,6 +24,7 @@ from typing import Any, Literal, TextIO
 
 from sos_analysis.errors import SosError
 from sos_analysis.sources import ROOT, file_hash
+from sos_analysis.whole_files import write_whole
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 Status = Literal["ran", "cached", "failed", "skipped", "stopped"]
@@ -122,7 +123,7 @@ class Hashes:
         """Keep what was learned for the next run."""
         if self._changed:
             with self._lock:
-                write_atomic(self._store, json.dumps(self._known, sort_keys=True))
+                write_whole(self._store, json.dumps(self._known, sort_keys=True))
             self._changed = False
 
 
@@ -139,17 +140,6 @@ def ranks(steps: Sequence[Step]) -> dict[str, float]:
     for step in steps:
         rank(step)
     return found
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -475,7 +465,7 @@ class Run:
         if code == 0 and absent:
             code, error = 1, f"did not make {absent[0]}"
         if code != 0:
-            write_atomic(log, "\n".join([*process.log, error, ""]))
+            write_whole(log, "\n".join([*process.log, error, ""]))
             where = "" if answer.get("told") else f" (log: {_relative(log)})"
             return done("failed", (error or f"ended with status {code}") + where)
         log.unlink(missing_ok=True)
@@ -484,7 +474,7 @@ class Run:
             "outputs": {self._key(path): self.hashes.of(path) for path in outputs},
             "summary": answer.get("summary", ""),
         }
-        write_atomic(
+        write_whole(
             self.folder / "state" / f"{step.slug}.json",
             json.dumps(state, indent=1, sort_keys=True),
         )

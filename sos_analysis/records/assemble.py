@@ -29,9 +29,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sos_analysis.records.calendar import date_of, ymd
 from sos_analysis.records.cleaning import CLOSURE_REASONS, NEEDS
 from sos_analysis.records.engine import union_of_bits
-from sos_analysis.records.people import date_of, people_of, ymd
+from sos_analysis.records.people import people_of
 from sos_analysis.records.problems import (
     count_faults,
     date_problems,

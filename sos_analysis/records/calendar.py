@@ -123,6 +123,25 @@ def age_at(dob: Any, day: Any) -> Any:
     return day.year() - dob.year() - before_birthday.cast("int32")
 
 
+def ymd(day: Any) -> Any:
+    """A day as the number yyyymmdd."""
+    return (day.year().cast("int64") * 10_000 + day.month().cast("int64") * 100 + day.day()).cast(
+        "int64"
+    )
+
+
+def date_of(number: Any) -> Any:
+    """The date that the last eight figures of a number stand for, as yyyymmdd."""
+    import ibis
+
+    number = number % 10**8
+    return ibis.date(
+        (number // 10_000).cast("int32"),
+        ((number // 100) % 100).cast("int32"),
+        (number % 100).cast("int32"),
+    )
+
+
 def _on_or_before(weekday: int, day: date) -> date:
     return day - timedelta(days=(day.weekday() - weekday) % 7)
 

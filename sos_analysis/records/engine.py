@@ -86,14 +86,14 @@ def _hash(engine: str) -> Any:
 
 def union_of_bits(column: Any) -> Any:
     """Bits set in any row (aggregate): the engine's own, since Ibis 12 has no rule for Spark."""
-    return _bit_or()(column)
+    return _bit_or(str(column.type().copy(nullable=True)))(column)
 
 
 @cache
-def _bit_or() -> Any:
+def _bit_or(kind: str) -> Any:
     import ibis
 
-    @ibis.udf.agg.builtin(name="bit_or", signature=(("int32",), "int32"))
+    @ibis.udf.agg.builtin(name="bit_or", signature=((kind,), kind))
     def union(bits):  # type: ignore[no-untyped-def]
         """Bits set in any row."""
 

@@ -11,6 +11,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
+from sos_analysis.records.calendar import date_of, ymd
 from sos_analysis.records.cleaning import ETHNIC_GROUPS
 from sos_analysis.records.engine import union_of_bits
 from sos_analysis.records.tables import KEY
@@ -135,25 +136,6 @@ def _settled(seen: ibis.Table) -> ibis.Table:
             for name in ("disabled", "low_income")
         },
         uasc=has["uasc"],
-    )
-
-
-def ymd(day: Any) -> Any:
-    """A day as the number yyyymmdd."""
-    return (day.year().cast("int64") * 10_000 + day.month().cast("int64") * 100 + day.day()).cast(
-        "int64"
-    )
-
-
-def date_of(number: Any) -> Any:
-    """The date a yyyymmdd stands for."""
-    import ibis
-
-    number = number % _DAY
-    return ibis.date(
-        (number // 10_000).cast("int32"),
-        ((number // 100) % 100).cast("int32"),
-        (number % 100).cast("int32"),
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sos_analysis.errors import RecordsError
 from sos_analysis.sources import ROOT
+from sos_analysis.whole_files import write_whole
 
 RELEASED = ROOT / "data" / "released" / "public_statistics.json"
 
@@ -20,14 +20,7 @@ def release_public(content: Mapping[str, Any], path: Path = RELEASED) -> Path:
     The content is refused if it holds a number that JSON has no word for (NaN, infinity).
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return path
 
 
