@@ -1,8 +1,9 @@
 """What all outcomes share: the span of the data, censoring, ages, and covariates as words.
 
-Events on their way carry `la`, `child_id`, `child` (both as one number, to join by), `event_date`,
-`window_end`, `y`, `risk_date` (the day by which elevated risk is judged: the referral's where the
-event follows from a referral) and `traits` (the other covariates as bits of one number).
+Events on their way carry `la`, `child` (the child as one number; its id is joined back where rows
+are asked for), `event_date`, `window_end`, `y`, `risk_date` (the day by which elevated risk is
+judged: the referral's where the event follows from a referral) and `traits` (the other covariates
+as bits of one number).
 """
 
 from __future__ import annotations
@@ -194,6 +195,9 @@ def _yes_no(flag: Any, yes: int) -> Any:
 
 def complete(found: ibis.Table, records: Records) -> ibis.Table:
     """Add the fiscal year and the covariates as words."""
+    if "child_id" not in found.columns:
+        # Those of referrals are all among the children; assessments may name others.
+        found = found.inner_join(records.tables["children"].select(CHILD, "child_id"), CHILD)
     found, choices = _choices(found, records, COVARIATES)
     event = found.event_date
     return found.select(

@@ -29,7 +29,7 @@ from sos_analysis.outcomes.common import (
     with_child,
     with_window,
 )
-from sos_analysis.records.tables import CHILD, KEY
+from sos_analysis.records.tables import CHILD
 
 if TYPE_CHECKING:
     import ibis
@@ -91,14 +91,14 @@ def _cases(records: Records, study: Study, rule: Outcome, options: Options) -> i
     """
     possible = _possible(records, study)
     cases = possible.select(
-        *KEY,
+        "la",
         CHILD,
         event_date=possible.closure_date.coalesce(possible.referral_date),
         risk_date=possible.referral_date,
         **{reading: is_nfa(possible, reading) for reading in READINGS},
     )
     cases = in_data(cases.filter(reduce(or_, (cases[reading] for reading in READINGS))), study)
-    cases = cases.group_by(*KEY, CHILD, "event_date").agg(
+    cases = cases.group_by("la", CHILD, "event_date").agg(
         **{reading: cases[reading].any() for reading in READINGS},
         **{f"risk_{r}": cases.risk_date.min(where=cases[r]) for r in READINGS},
     )
@@ -113,7 +113,7 @@ def _each(records: Records, study: Study) -> ibis.Table:
     """Referrals, each an event; five sets of counts rest on them."""
     possible = _possible(records, study)
     found = possible.select(
-        *KEY,
+        "la",
         CHILD,
         event_date=possible.referral_date,
         risk_date=possible.referral_date,

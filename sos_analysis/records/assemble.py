@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.records.calendar import date_of, ymd
-from sos_analysis.records.cleaning import CLOSURE_REASONS, NEEDS
 from sos_analysis.records.engine import union_of_bits
 from sos_analysis.records.people import people_of
 from sos_analysis.records.problems import (
@@ -41,6 +40,7 @@ from sos_analysis.records.problems import (
     several_dobs,
     stated_starts,
 )
+from sos_analysis.records.said import BIT, among, flag_of, has, marked, narrow, of_person, several
 from sos_analysis.records.tables import CHILD, KEY, Problem, tally
 
 if TYPE_CHECKING:
@@ -57,11 +57,12 @@ _SPAN = 10**7  # above any number of days
 class Returns:
     """Rows of returns in one shape, cleaned, not yet put together.
 
-    Columns besides `la` and `child_id` (text, the second may be empty and is then left out):
+    Columns besides `la` and `child_id` (text, the second may be empty and is then left out); `sex`
+    and `ethnicity`, and in `cin` `closure_reason` and `need`, are numbers (see `said`):
 
     cin : `return_year` (int), `referral_date`, `nfa`, `closure_date`, `closure_reason`, `need`,
         `icpc_date`, `plan_start`, `plan_end`, `plan_previous`, `dob`, `expected_dob`,
-        `birth_month` (its 15th), `sex`, `ethnicity`, `disabled`, `low_income`, `uasc`, `in_need`
+        `birth_year`, `birth_month`, `sex`, `ethnicity`, `disabled`, `low_income`, `uasc`, `in_need`
         (derived mark of the source; empty if it has none).
     assessments : `start_date`, `end_date`.
     section47 : `referral_date`, `s47_date`, `icpc_date`, and `not_required` (no conference needed)
@@ -69,7 +70,7 @@ class Returns:
     disabilities : a row each child and disability.
     care : `return_year` (int, larger is later; empty if the source does not tell), `rne`,
         `episode_start`, `episode_end`, `legal_status`, `placement`, `need`, `end_reason`,
-        `stated_start` (of the period, if the source states it), `birth_month`, `sex`,
+        `stated_start` (of the period, if the source states it), `birth_year`, `birth_month`, `sex`,
         `ethnicity`, `uasc`.
     people : `dob`, `sex`, `ethnicity`, `uasc`, as a return states them of a child itself.
 
@@ -108,6 +109,8 @@ def assemble(
     -------
     Canonical tables by name (without `calendar` and `la_years`), and problems.
     """
+    import ibis
+
     problems = [
         problem
         for name in ("cin", "assessments", "section47", "disabilities", "care", "people")
@@ -115,10 +118,13 @@ def assemble(
             name, getattr(returns, name), files, unit, (faults or {}).get(name)
         )
     ]
-    cin, s47, care = (_known(t) for t in (returns.cin, returns.section47, returns.care))
-    people = _known(returns.people)
+    # Held without words: most of what follows rests on these rows.
+    cin = keep(narrow(_known(returns.cin)))
+    s47, care, people = (_known(t) for t in (returns.section47, returns.care, returns.people))
+    told = [cin.select(*KEY, "day", "said"), of_person(care), of_person(people)]
+    told.append(marked(_known(returns.disabilities), "disabled"))
     tables: dict[str, ibis.Table] = {}
-    made, votes, scratch = people_of(cin, care, _known(returns.disabilities), people, keep)
+    made, votes, scratch = people_of(ibis.union(*told), keep)
     tables["children"] = children = keep(_numbered(made, number[0]))
     exact = tally(children, {"numbers": children[CHILD].nunique(), "rows": children.count()})
     if exact["numbers"] != exact["rows"]:
@@ -143,6 +149,7 @@ def assemble(
     problems += date_problems(_known(returns.assessments), tables["assessments"], care)
     problems += stated_starts(care, tables["episodes"])
     problems += episode_problems(care, tables["episodes"])
+    drop(cin)
     return tables, problems
 
 
@@ -164,41 +171,32 @@ def _referrals(cin: ibis.Table, s47: ibis.Table) -> ibis.Table:
     import ibis
 
     rows = cin.filter(cin.referral_date.notnull())
-    year = rows.return_year.cast("int64")
-    closed = _days(rows.closure_date)
-    # Yes or no, or neither, of each row, as bits: what all rows of a referral say is their union.
-    marks = ("nfa", "not_nfa", "plan", "in_need", "not_in_need", "s47")
-    bit = {name: 1 << i for i, name in enumerate(marks)}
-    said = _either(rows.nfa, bit["nfa"], bit["not_nfa"])
-    said = said | ibis.ifelse(rows.plan_start.notnull(), bit["plan"], 0)
-    said = said | _either(rows.in_need, bit["in_need"], bit["not_in_need"])
-    reason = _number(rows.closure_reason, CLOSURE_REASONS)
+    year, closed = rows.return_year.cast("int64") * _SPAN, _days(rows.closure_date)
     stated = rows.select(
         *KEY,
         "referral_date",
-        "closure_date",
         "icpc_date",
-        return_year=rows.return_year.cast("int32"),
-        said=said.cast("int32"),
-        closed=year * _SPAN + closed,
-        reason=(year * _SPAN + closed.fill_null(-1)) * 10 + reason,
-        need=year * 10 + _number(rows.need, NEEDS),
+        "said",
+        "return_year",
+        # The last return that states it, of several there the latest day: their maximum.
+        closed=year + closed,
+        reason=(year + closed.fill_null(-1)) * 10 + rows.reason,
+        need=rows.return_year.cast("int64") * 10 + rows.need,
     )
     # Conferences of enquiries come as rows of the same referrals: a join would cost more.
     held = s47.filter(s47.icpc_date.notnull(), s47.referral_date.notnull())
     held = held.select(
         *KEY,
         "referral_date",
-        closure_date=ibis.null("date"),
         icpc_date=ibis.null("date"),
+        said=ibis.literal(BIT["conference"], "int32"),
         return_year=ibis.null("int32"),
-        said=ibis.literal(bit["s47"], "int32"),
         **{name: ibis.null("int64") for name in ("closed", "reason", "need")},
     )
     both = stated.union(held)
     one = both.group_by(*KEY, "referral_date").agg(
         said=union_of_bits(both.said),
-        closure_date=both.closure_date.argmax(both.closed),
+        closed=both.closed.max(),
         reason=both.reason.max(),
         need=both.need.max(),
         icpc_date=both.icpc_date.min(),
@@ -206,29 +204,23 @@ def _referrals(cin: ibis.Table, s47: ibis.Table) -> ibis.Table:
         last_return=both.return_year.max(),
     )
     one = one.filter(one.first_return.notnull())
-    has = {name: (one.said & place) > 0 for name, place in bit.items()}
+    one = one.mutate(closure_date=_day(one.closed % _SPAN))
     return one.select(
         *KEY,
         "referral_date",
-        nfa_flag=ibis.cases((has["not_nfa"], False), (has["nfa"], True)),
+        nfa_flag=ibis.cases((has(one.said, "not_nfa"), False), (has(one.said, "nfa"), True)),
         closure_date=one.closure_date,
-        closure_reason=ibis.literal("RC") + (one.reason % 10).cast("string"),
-        primary_need=ibis.literal("N") + (one.need % 10).cast("string"),
+        closure_reason=_code("RC", one.reason % 10),
+        primary_need=_code("N", one.need % 10),
         icpc_date=one.icpc_date,
-        has_icpc=one.icpc_date.notnull() | has["s47"],
-        has_plan=has["plan"],
-        cin_any=ibis.cases((has["in_need"], True), (has["not_in_need"], False)),
+        has_icpc=one.icpc_date.notnull() | has(one.said, "conference"),
+        has_plan=has(one.said, "plan"),
+        cin_any=flag_of(one.said, "in_need"),
         closed_before_referral=(one.closure_date < one.referral_date).fill_null(False),
         first_return=one.first_return,
         last_return=one.last_return,
-        nfa_differs=has["nfa"] & has["not_nfa"],
+        nfa_differs=several(among(one.said, ("nfa", "not_nfa"))),
     )
-
-
-def _either(flag: Any, yes: int, no: int) -> Any:
-    import ibis
-
-    return ibis.cases((flag, yes), (flag.notnull(), no), else_=0)
 
 
 def _days(day: Any) -> Any:
@@ -238,9 +230,18 @@ def _days(day: Any) -> Any:
     return day.delta(ibis.date(1, 1, 1), unit="day").cast("int64")
 
 
-def _number(column: Any, codes: Sequence[str]) -> Any:
-    """The digit a code ends in (RC8: 8); empty where the code is."""
-    return column.cases(*((code, int(code[-1])) for code in codes)).cast("int64")
+def _day(days: Any) -> Any:
+    """The day so many days after the first there is."""
+    import ibis
+
+    return (ibis.date(1, 1, 1) + days.cast("int32").as_interval("D")).cast("date")
+
+
+def _code(letters: str, figure: Any) -> Any:
+    """The code that ends in a figure."""
+    import ibis
+
+    return ibis.literal(letters) + figure.cast("string")
 
 
 def _assessments(rows: ibis.Table) -> ibis.Table:

@@ -9,7 +9,6 @@ reasons, sexes outside the code list, flags written as true/false or 1/0.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from sos_analysis.records.returns.ssda903_layout import CODES as CARE_CODES
@@ -176,13 +175,17 @@ def with_codes(rows: ibis.Table, **readers: Callable[[Any], Any]) -> ibis.Table:
 
 
 def read_codes(
-    rows: ibis.Table, readers: Mapping[str, Callable[[Any], Any]], marks: Sequence[str] = ()
+    rows: ibis.Table,
+    readers: Mapping[str, Callable[[Any], Any]],
+    marks: Sequence[str] = (),
+    numbers: Mapping[str, Mapping[str, int]] | None = None,
 ) -> tuple[ibis.Table, dict[str, int]]:
     """The same codes read, with the rows at fault counted and not marked: less to carry along.
 
     Parameters
     ----------
     marks : columns of rows marked already, counted along.
+    numbers : column -> number of each word; a column so named becomes that number.
 
     Returns
     -------
@@ -215,11 +218,18 @@ def read_codes(
     faults = {mark: int(alike[mark].sum()) for mark in marks}
     changed: dict[str, Any] = {}
     for i, name in enumerate(readers):
-        # The most frequent first: the engine tries them in turn.
+        # The most frequent first: where few differ, the engine tries them in turn.
         own = sorted((r for r in found if r["column"] == i), key=lambda r: (-r["n"], r["stated_"]))
         for mark in ("fault", "repaired"):
             faults[f"{mark}_{name}"] = sum(r["n"] for r in own if r[f"{mark}_"])
-        changed[name] = _mapped(rows[name].cast("string"), {r["stated_"]: r["read_"] for r in own})
+        told = {r["stated_"]: r["read_"] for r in own}
+        stated_so = rows[name].cast("string")
+        if numbers and name in numbers:
+            changed[name] = _looked_up(
+                stated_so, {word: numbers[name].get(of) for word, of in told.items()}, "int32"
+            )
+        else:
+            changed[name] = _mapped(stated_so, told)
     others = [column for column in rows.columns if column not in readers]
     return rows.select(*others, **changed), faults
 
@@ -234,8 +244,22 @@ def _mapped(column: Any, read: Mapping[str, str | None]) -> Any:
     if len(differ) <= _FEW:
         known = [(word, ibis.literal(value, "string")) for word, value in differ]
         return column.cases(*known, else_=column)
-    told = [(word, value) for word, value in read.items() if value is not None]
-    return column.cases(*told) if told else ibis.null("string")
+    return _looked_up(column, read, "string")
+
+
+def _looked_up(column: Any, values: Mapping[str, Any], kind: str) -> Any:
+    """The value of each code, by a map: engines look it up once for each code of a file."""
+    import ibis
+
+    told = {word: value for word, value in values.items() if value is not None}
+    return ibis.map(told).get(column).cast(kind) if told else ibis.null(kind)
+
+
+def numbered(rows: ibis.Table, numbers: Mapping[str, Mapping[str, int]]) -> ibis.Table:
+    """Words read before as their numbers."""
+    return rows.mutate(
+        **{name: rows[name].cases(*told.items()).cast("int32") for name, told in numbers.items()}
+    )
 
 
 def _seen(stated: ibis.Table, read: Callable[[Any], Any]) -> ibis.Table:
@@ -262,9 +286,8 @@ def any_true(columns: Sequence[Any]) -> Any:
 
     if not columns:
         return ibis.null("boolean")
-    yes = reduce(lambda a, b: a | b, (c.fill_null(False) for c in columns))
-    stated = reduce(lambda a, b: a | b, (c.notnull() for c in columns))
-    return ibis.cases((yes, True), (stated, False))
+    # Empty ones are passed over by engines, and no is less than yes.
+    return ibis.greatest(*columns) if columns[1:] else columns[0]
 
 
 def _only(column: Any, allowed: tuple[str, ...]) -> Any:

@@ -151,6 +151,9 @@ class Engine:
                 )
                 # Rows are read from their files more than once.
                 self.con.con.execute("SET parquet_metadata_cache = true")
+                # Joins are written with the smaller table on the right. The engine guesses what
+                # filters leave, and would build its table of the events instead of the children.
+                self.con.con.execute("SET disabled_optimizers = 'build_side_probe_side'")
             elif address == LOCAL_SPARK or address.startswith("spark://"):
                 self.con = _spark(address)
             else:

@@ -236,8 +236,11 @@ class _Reader:
         problems = [*self.problems, *notes_of(self.reads, self.found, self.wanted)]
         problems += _check_authorities(present, self.wanted, self.folder, self.found)
         problems += _short_breaks(held["care"])
+        rows = held
+        if self.look is not None:
+            rows = {kind: cleaning.numbered(held[kind], SHAPES[kind].numbers) for kind in held}
         tables, more = assemble(
-            Returns(**held),
+            Returns(**rows),
             self.engine.keep,
             self.engine.drop,
             (self.engine.number, self.engine.words),
@@ -380,7 +383,7 @@ class _Reader:
             rows, present[kind], empty = with_keys(self.engine.view(stacked))
             rows = shape.rows(rows)
             marks = [name for name in rows.columns if name in FAULTS]
-            rows, faults[kind] = cleaning.read_codes(rows, shape.codes, marks)
+            rows, faults[kind] = cleaning.read_codes(rows, shape.codes, marks, shape.numbers)
             faults[kind] |= empty
             held[kind] = self.engine.view(rows) if shape.wide else self.engine.keep(rows)
         return held, faults, present

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sos_analysis.records import cleaning
+from sos_analysis.records import cleaning, said
 from sos_analysis.records.npd_layout import (
     ASSESSMENTS,
     CARE,
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 
 def _cin_rows(rows: ibis.Table) -> ibis.Table:
-    return rows.mutate(
-        birth_month=_middle_of_month(rows),
-        fault_year=(rows.acadyr != rows.return_year).fill_null(False),
-    ).drop("acadyr", "birth_year")
+    return rows.mutate(fault_year=(rows.acadyr != rows.return_year).fill_null(False)).drop("acadyr")
 
 
 def _as_bound(rows: ibis.Table) -> ibis.Table:
@@ -37,31 +34,18 @@ def _disability_rows(rows: ibis.Table) -> ibis.Table:
     return rows.filter(stated.notnull(), stated != "NONE").select("la", "child_id").distinct()
 
 
-def _care_rows(rows: ibis.Table) -> ibis.Table:
-    return rows.mutate(birth_month=_middle_of_month(rows)).drop("birth_year")
-
-
-def _middle_of_month(rows: ibis.Table) -> Any:
-    """The 15th of the month of birth: where no day is given, the middle errs least."""
-    import ibis
-
-    year, month = rows.birth_year, rows.birth_month
-    known = (year.between(1900, 2100) & month.between(1, 12)).fill_null(False)
-    # The inner values are valid even where the outer condition is false: engines may compute both.
-    day = ibis.date(ibis.ifelse(known, year, 1900), ibis.ifelse(known, month, 1), 15)
-    return ibis.cases((known, day))
-
-
 _PERSON: Mapping[str, Callable[[Any], Any]] = {
     "sex": cleaning.sex,
     "ethnicity": cleaning.ethnicity,
 }
+_NUMBERS: Mapping[str, Mapping[str, int]] = {"sex": said.SEX, "ethnicity": said.GROUP}
 
 
 @dataclass(frozen=True)
 class Shape:
     """Columns of a kind of row, how rows are brought to shape, and how their codes are read.
 
+    Words in `numbers` go on as these: they are wide, and rows are many.
     `wide` rows are many, and each of their columns is used about once: they are read anew from
     their files rather than held.
     """
@@ -69,6 +53,7 @@ class Shape:
     family: Family
     rows: Callable[[Any], Any] = _as_bound
     codes: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    numbers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     wide: bool = False
 
 
@@ -77,6 +62,7 @@ SHAPES: Mapping[str, Shape] = {
         CIN,
         _cin_rows,
         {"need": cleaning.need, "closure_reason": cleaning.closure_reason, **_PERSON},
+        {"need": said.NEED, "closure_reason": said.REASON, **_NUMBERS},
         wide=True,
     ),
     "assessments": Shape(ASSESSMENTS, wide=True),
@@ -84,7 +70,7 @@ SHAPES: Mapping[str, Shape] = {
     "disabilities": Shape(DISABILITIES, _disability_rows),
     "care": Shape(
         CARE,
-        _care_rows,
+        _as_bound,
         {
             "rne": cleaning.known("RNE"),
             "legal_status": cleaning.known("LS"),
@@ -93,6 +79,7 @@ SHAPES: Mapping[str, Shape] = {
             "end_reason": cleaning.known("REC"),
             **_PERSON,
         },
+        _NUMBERS,
     ),
-    "people": Shape(PEOPLE, codes=_PERSON),
+    "people": Shape(PEOPLE, codes=_PERSON, numbers=_NUMBERS),
 }
