@@ -149,11 +149,25 @@ def _by_place(
     counts: pd.DataFrame, slots: pd.DataFrame, where: _Slots, more: list[str]
 ) -> pd.DataFrame:
     """Events and sums by authority and place (and level of a covariate)."""
-    small = counts.groupby(["pair", *more], as_index=False)[["n", "y_sum"]].sum()
-    both = slots.merge(small, on="pair")
-    both["la"] = where.pairs["la"].to_numpy()[both["pair"]]
-    made = both.groupby(["la", "place", *more], as_index=False)[["n", "y_sum"]].sum()
-    return made.rename(columns={"n": "events"})
+    pair, place = (slots[name].to_numpy() for name in ("pair", "place"))
+    level = counts[more[0]].to_numpy(np.int64) if more else np.zeros(len(counts), dtype=np.int64)
+    pairs, places, levels = len(where.pairs), len(where.places), int(level.max(initial=0)) + 1
+    key = where.pairs["la"].to_numpy(np.int64)[pair] * places + place
+    found: dict[str, NDArray[np.int64]] = {}
+    for name in ("n", "y_sum"):
+        # Sums of whole numbers far below 2^53, so that doubles hold them exactly.
+        held = np.bincount(
+            counts["pair"].to_numpy(np.int64) * levels + level,
+            counts[name].to_numpy(),
+            pairs * levels,
+        ).reshape(pairs, levels)
+        size = len(where.las) * places
+        by_level = [np.bincount(key, held[pair, i], size) for i in range(levels)]
+        found[name] = np.stack(by_level, axis=1).astype(np.int64)
+    there = np.nonzero(found["n"])
+    la, at = np.divmod(there[0], places)
+    made = pd.DataFrame({"la": la, "place": at, **({more[0]: there[1]} if more else {})})
+    return made.assign(events=found["n"][there], y_sum=found["y_sum"][there])
 
 
 def _named(
