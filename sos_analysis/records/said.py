@@ -120,9 +120,9 @@ def _day_of_birth(rows: ibis.Table) -> Any:
     known = _by_month(rows)
     if known is not None:
         # The inner values are valid even where the condition is false: engines may compute both.
-        year, month = ((rows.birth_year, 1900), (rows.birth_month, 1))
-        day = ibis.date(*(ibis.ifelse(known, value, other) for value, other in (year, month)), 15)
-        stated.append((known, day))
+        year = ibis.ifelse(known, rows.birth_year, 1900)
+        month = ibis.ifelse(known, rows.birth_month, 1)
+        stated.append((known, ibis.date(year, month, 15)))
     return ibis.cases(*stated)
 
 
