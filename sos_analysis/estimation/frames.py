@@ -252,6 +252,14 @@ def independent(gram: Floats) -> NDArray[np.bool_]:
     keep = scale > 0
     safe = np.where(keep, scale, 1.0)
     work = gram / np.outer(safe, safe)
+    # The squared pivots of Cholesky are the same residual variances: where all are well above the
+    # limit, as they mostly are, one factorisation answers for all columns.
+    seen = work[np.ix_(keep, keep)]
+    try:
+        if (np.square(np.diag(np.linalg.cholesky(seen))) > 10 * COLLINEAR).all():
+            return keep
+    except np.linalg.LinAlgError:
+        pass
     for j in range(len(scale)):
         if not keep[j] or work[j, j] < COLLINEAR:
             keep[j] = False

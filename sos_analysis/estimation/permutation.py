@@ -17,20 +17,16 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .frames import CellTable, Floats, FrameError, Ints, pair_codes
-from .inversion import TIE, InferenceResult, Inversion, report
+from .inversion import TIE, InferenceResult, Inversion, report, wald
+from .slot_maps import LostEffect, Studentise
+from .slot_maps import maps_of as _maps
 from .swings import in_role, swings
-
-Studentise = Literal["crv3", "crv1", "none"]
-
-
-class LostEffect(FrameError):
-    """Leaving out one role of a design leaves its effect unidentified."""
 
 
 class Series(Protocol):
@@ -206,53 +202,6 @@ def slot_design(table: CellTable, series: Series) -> SlotDesign:
         ),
         filled=int((n <= 0).sum()),
     )
-
-
-def _maps(design: SlotDesign, x: Floats, studentise: Studentise, tested: int) -> Floats:
-    """Linear maps from slot-period outcomes to coefficients and their cluster influences.
-
-    Returns an array ((1 + R) q) x M: q coefficients, then for each role its influence on them
-    (CRV1: score times bread; CRV3: change when the role is left out), q = `tested`.
-    """
-    roles, m = len(design.las), len(design.weight)
-    effects = np.hstack(
-        [_indicators(design.slot), _indicators(design.group_period), np.empty((m, 0))]
-    )
-
-    def solve(w: Floats) -> tuple[Floats, Floats, Floats]:
-        root = np.sqrt(w)[:, None]
-        hat = np.linalg.pinv(effects * root, rcond=1e-10) * root.T
-        annihilator = np.eye(m) - effects @ hat
-        residual = annihilator @ x
-        gram = residual.T @ (w[:, None] * residual)
-        if np.linalg.matrix_rank(gram, tol=1e-9 * max(gram.max(), 1e-300), hermitian=True) < len(
-            gram
-        ):
-            return np.full((x.shape[1], m), np.nan), annihilator, residual
-        return np.linalg.solve(gram, residual.T * w), annihilator, residual
-
-    coefficient, annihilator, residual = solve(design.weight)
-    if np.isnan(coefficient).any():
-        raise FrameError("the effect is not identified in the slots of this design")
-    blocks = [coefficient[:tested]]
-    for r in range(roles):
-        mine = design.role == r
-        if studentise != "crv3":
-            own = np.where(mine, coefficient[:tested], 0.0)
-            blocks.append(own @ annihilator - (own @ residual) @ coefficient)
-        else:
-            without, _, _ = solve(np.where(mine, 0.0, design.weight))
-            if np.isnan(without).any():
-                raise LostEffect(
-                    f"leaving out {design.las[r]!r} leaves the effect unidentified; "
-                    "use studentise='crv1'"
-                )
-            blocks.append(np.sqrt((roles - 1) / roles) * (without - coefficient)[:tested])
-    return np.vstack(blocks)
-
-
-def _indicators(codes: Ints) -> Floats:
-    return (codes[:, None] == np.unique(codes)[None, :]).astype(float)
 
 
 def _over_roles(
@@ -467,15 +416,11 @@ def slot_joint(
     fillings, exact = arrangements(strata_codes(strata, design.las), draws, seed)
     over = _over_roles(design, maps, design.y)
 
-    def wald(rows: Ints) -> Floats:
+    def statistic(rows: Ints) -> Floats:
         stats = _apply(over, rows)
-        beta = stats[:, :tested]
-        influence = stats[:, tested:].reshape(len(rows), -1, tested)
-        variance = np.einsum("bgi,bgj->bij", influence, influence, optimize=True)
-        inverse = np.linalg.pinv(variance, rcond=1e-10, hermitian=True)
-        return np.asarray(np.einsum("bi,bij,bj->b", beta, inverse, beta))
+        return wald(stats[:, :tested], stats[:, tested:].reshape(len(rows), -1, tested))
 
-    seen = float(wald(np.arange(len(design.las))[None, :])[0])
-    drawn = wald(fillings)
+    seen = float(statistic(np.arange(len(design.las))[None, :])[0])
+    drawn = statistic(fillings)
     count = int(np.count_nonzero(drawn >= seen * (1 - TIE)))
     return seen, count / len(drawn) if exact else (1 + count) / (1 + len(drawn)), exact
