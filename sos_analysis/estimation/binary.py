@@ -16,10 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .columns import Coded, Columns, Plain, covariate_blocks, indicators, period_block
+from .columns import Coded, Columns, Crossed, Plain, covariate_blocks, indicators, period_block
 from .did import EFFECT, original_columns
 from .estimate import Interval
-from .frames import CellTable, Floats, FrameError, Ints, cell_table, independent, pair_codes
+from .frames import (
+    CellTable,
+    Floats,
+    FrameError,
+    Ints,
+    cell_table,
+    independent,
+    merged,
+    pair_codes,
+    rows_of,
+)
 from .inference import t_test
 
 if TYPE_CHECKING:
@@ -76,7 +86,7 @@ class BinaryEstimate:
 
 
 def logit(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     la_covariates: Sequence[str] = (),
     *,
@@ -88,7 +98,7 @@ def logit(
 
     Parameters
     ----------
-    frame : DataFrame
+    frame : DataFrame or CellTable
         Cell rows, see `frames.cell_table`; outcomes 0 or 1.
     covariates, la_covariates : sequence of str
         Categorical columns, and numeric LA-by-year columns.
@@ -109,16 +119,17 @@ def logit(
     table = cell_table(frame, covariates, la_covariates, period=period)
     if (table.y_sum < 0).any() or (table.y_sum > table.n).any():
         raise FrameError("a logit needs an outcome of 0 or 1, summed over each cell (y_sum <= n)")
-    merged, rows = _merged(table, specification)
-    x = _design(merged, specification)
-    if not _identified(x, merged.n)[0]:
+    original = specification == "original"
+    cells, rows = merged(table, groups=not original, calendar=original)
+    x = _design(cells, specification)
+    if not _identified(x, cells.n)[0]:
         raise FrameError(
             "the effect is not identified in the logit: it is collinear with the other columns; "
             "check that a treated cluster is seen before and after, beside a comparator"
         )
-    kept, omitted = _informative(x, merged.y_sum, merged.n)
-    merged, x, rows = _rows(merged, kept), x.take(kept), rows[kept]
-    m = len(merged.treated_las)
+    kept, omitted = _informative(x, cells.y_sum, cells.n)
+    cells, x, rows = rows_of(cells, kept), x.take(kept), rows[kept]
+    m = len(cells.treated_las)
     blank = BinaryEstimate(
         specification=specification,
         ame=NAN,
@@ -130,57 +141,25 @@ def logit(
         coefficient=NAN,
         baseline=NAN,
         n_rows=round(float(rows.sum())),
-        n_clusters=len(np.unique(merged.la)),
+        n_clusters=len(np.unique(cells.la)),
         n_treated_clusters=m,
         omitted=omitted,
     )
-    exposed = merged.exposure > 0
-    columns = _identified(x, merged.n)
+    exposed = cells.exposure > 0
+    columns = _identified(x, cells.n)
     if not exposed.any() or not columns[0]:
         return _without(blank, "where the outcome varies, the effect is not identified")
     x = x.only(columns)
-    if merged.y_sum[exposed].sum() in (0.0, merged.n[exposed].sum()):
+    if cells.y_sum[exposed].sum() in (0.0, cells.n[exposed].sum()):
         return _without(blank, "after adoption all treated had the outcome, or none had")
-    beta, trouble = _fit(x, merged)
+    beta, trouble = _fit(x, cells)
     if trouble:
         return _without(blank, trouble)
-    return _assemble(blank, x, merged, beta, level)
+    return _assemble(blank, x, cells, beta, level)
 
 
 def _without(blank: BinaryEstimate, why: str) -> BinaryEstimate:
     return replace(blank, notes=(f"the logit gives no number: {why}",))
-
-
-def _merged(table: CellTable, specification: str) -> tuple[CellTable, Floats]:
-    """Cells that the model cannot tell apart as one: weights in `n`, weighted sums in `y_sum`."""
-    keys = [table.la, table.group, table.treated.astype(np.int64), table.post.astype(np.int64)]
-    keys.append(table.year if specification == "original" else table.period)
-    keys += [codes for _, codes in table.categories.values()]
-    keys += [np.unique(v, return_inverse=True)[1] for v in table.numeric.values()]
-    code = keys[0]
-    for key in keys[1:]:
-        code = pair_codes(code, key)
-    _, first = np.unique(code, return_index=True)
-    weight = np.bincount(code, table.w).astype(float)
-    merged = replace(
-        _rows(table, first),
-        n=weight,
-        y_sum=np.bincount(code, table.weight * table.y_sum).astype(float),
-        weight=np.ones(len(first)),
-        copies=np.ones(len(first)),
-    )
-    return merged, np.bincount(code, table.n).astype(float)
-
-
-def _rows(table: CellTable, index: Ints | Any) -> CellTable:
-    """Some rows of a table, in the order given."""
-    names = ("la", "group", "period", "year", "treated", "post", "n", "y_sum", "y_sq")
-    return replace(
-        table,
-        **{name: getattr(table, name)[index] for name in (*names, "weight", "copies")},
-        categories={k: (levels, codes[index]) for k, (levels, codes) in table.categories.items()},
-        numeric={k: values[index] for k, values in table.numeric.items()},
-    )
 
 
 def _design(table: CellTable, specification: str) -> Columns:
@@ -235,12 +214,13 @@ def _identified(x: Columns, w: Floats) -> Any:
     keep = np.zeros(len(x.names), dtype=bool)
     if x.rows:
         order = np.r_[1 : len(keep), 0]
-        keep[order] = independent(_gram(x, w)[np.ix_(order, order)])
+        keep[order] = independent(_whole(x).products(w)[0][np.ix_(order, order)])
     return keep
 
 
-def _gram(x: Columns, w: Floats) -> Floats:
-    return x.products(w, np.zeros(len(w), dtype=np.int64), 1)[0]
+def _whole(x: Columns) -> Crossed:
+    """All rows as one cluster."""
+    return Crossed(x, np.zeros(x.rows, dtype=np.int64), 1)
 
 
 def _score(x: Columns, values: Floats) -> Floats:
@@ -283,12 +263,12 @@ def _by_statsmodels(x: Columns, table: CellTable) -> tuple[Floats, str]:
 
 def _newton(x: Columns, table: CellTable) -> Floats | None:
     """Newton's steps from zero; None where they do not settle."""
-    beta = np.zeros(len(x.names))
+    beta, crossed = np.zeros(len(x.names)), _whole(x)
     for _ in range(_STEPS):
         p = _p(x.times(beta))
         try:
             step = np.linalg.solve(
-                _gram(x, table.n * p * (1 - p)), _score(x, table.n * (table.y - p))
+                crossed.products(table.n * p * (1 - p))[0], _score(x, table.n * (table.y - p))
             )
         except np.linalg.LinAlgError:
             return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -137,20 +137,19 @@ class Columns:
 
     def products(self, w: Floats, cluster: Ints, count: int) -> Floats:
         """X_g'W_gX_g by cluster, `count` x K x K."""
-        return self._products(w, self.plain[1], cluster, count)
+        return self._products(w, self.plain[1], Crossed(self, cluster, count))
 
-    def _products(self, w: Floats, plain: Floats, cluster: Ints, count: int) -> Floats:
-        k = len(self.names)
+    def _products(self, w: Floats, plain: Floats, crossed: Crossed) -> Floats:
+        k, count = len(self.names), crossed.count
         out = np.zeros((count, k, k))
         places = self.plain[0]
         weighted = w[:, None] * plain
         if len(places):
             inner = np.ix_(places, places)
-            for g, rows in enumerate(_rows_of(cluster, count)):
+            for g, rows in enumerate(_rows_of(crossed.cluster, count)):
                 out[g][inner] = weighted[rows].T @ plain[rows]
         # Code 0 stands for rows without an indicator; what it collects is left out.
-        keys = [(place, len(b.names), _in(cluster, b), b.code + 1) for place, b in self.coded]
-        for place, size, key, _ in keys:
+        for place, size, key in crossed.single:
             span = np.arange(place, place + size)
             bins = count * (size + 1)
             found = np.bincount(key, w, minlength=bins).reshape(count, size + 1)[:, 1:]
@@ -160,8 +159,8 @@ class Columns:
                 both = found.reshape(count, size + 1)[:, 1:]
                 out[:, span, other] = both
                 out[:, other, span] = both
-        for (p, m, key, _), (q, n, _, code) in combinations(keys, 2):
-            found = np.bincount(key * (n + 1) + code, w, minlength=count * (m + 1) * (n + 1))
+        for p, m, q, n, key in crossed.pairs:
+            found = np.bincount(key, w, minlength=count * (m + 1) * (n + 1))
             both = found.reshape(count, m + 1, n + 1)[:, 1:, 1:]
             out[:, p : p + m, q : q + n] = both
             out[:, q : q + n, p : p + m] = both.transpose(0, 2, 1)
@@ -188,13 +187,44 @@ class Columns:
         for j in range(plain.shape[1]):
             plain[:, j] -= (np.bincount(within, w * plain[:, j]) / total)[within]
         y = y - (np.bincount(within, w * y) / total)[within]
-        xx = self._products(w, plain, cluster, count)
+        xx = self._products(w, plain, Crossed(self, cluster, count))
         # Of indicators alone: what is written out has no means left.
         nothing = np.zeros_like(plain)
         sums = self._sums(w, nothing, within, len(total))
         for g, rows in enumerate(_rows_of(owner, count)):
             xx[g] -= (sums[rows] / total[rows, None]).T @ sums[rows]
         return xx, self._sums(w * y, plain, cluster, count)
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Codes of clusters and indicators, alone and in pairs, numbered for counting.
+
+    For models that weight the same rows anew many times: `products` numbers nothing then.
+    """
+
+    columns: Columns
+    cluster: Ints
+    count: int
+
+    @cached_property
+    def single(self) -> list[tuple[int, int, Ints]]:
+        """Of each block: its place and size, and each row's bin of cluster and code."""
+        return [(p, len(b.names), _in(self.cluster, b)) for p, b in self.columns.coded]
+
+    @cached_property
+    def pairs(self) -> list[tuple[int, int, int, int, Ints]]:
+        """Of each two blocks: places and sizes, and each row's bin of cluster and both codes."""
+        codes = [(p, len(b.names), b.code + 1) for p, b in self.columns.coded]
+        return [
+            (*first[:2], q, n, first[2] * (n + 1) + code)
+            for i, first in enumerate(self.single)
+            for q, n, code in codes[i + 1 :]
+        ]
+
+    def products(self, w: Floats) -> Floats:
+        """X_g'W_gX_g by cluster, see `Columns.products`."""
+        return self.columns._products(w, self.columns.plain[1], self)
 
 
 def _in(cluster: Ints, block: Coded) -> Ints:

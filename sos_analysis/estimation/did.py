@@ -15,7 +15,7 @@ from .assignment import ri_t
 from .bootstrap import wcr
 from .columns import Columns, Plain, covariate_blocks, indicators, period_block
 from .estimate import Estimate, Interval, disagree
-from .frames import CellTable, Floats, FrameError, cell_table, pair_codes
+from .frames import CellTable, Floats, FrameError, cell_table, merged, pair_codes
 from .grams import Grams, crv1, crv3, fit, gram_of_codes, small_sample
 from .inference import t_test
 from .inversion import InferenceResult
@@ -86,7 +86,7 @@ def original_grams(table: CellTable) -> Grams:
 
 
 def original_specification(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     la_covariates: Sequence[str] = (),
     *,
@@ -104,7 +104,7 @@ def original_specification(
 
     Parameters
     ----------
-    frame : DataFrame
+    frame : DataFrame or CellTable
         Cell rows, see `frames.cell_table`.
     covariates, la_covariates : sequence of str
         Categorical columns, and numeric LA-by-year columns.
@@ -120,10 +120,11 @@ def original_specification(
 
     table = cell_table(frame, covariates, la_covariates, period=period)
     grams = original_grams(table)
-    columns = original_columns(table)
+    cells, _ = merged(table, groups=False, calendar=True)
+    columns = original_columns(cells)
     kept = columns.only(np.isin(columns.names, grams.names))
-    result = sm.WLS(table.y, kept.written_out(), weights=table.w).fit(
-        method="qr", cov_type="cluster", cov_kwds={"groups": table.la, "use_correction": False}
+    result = sm.WLS(cells.y, kept.written_out(), weights=cells.w).fit(
+        cov_type="cluster", cov_kwds={"groups": cells.la, "use_correction": False}
     )
     att = float(result.params[0])
     se1 = float(result.bse[0]) * float(np.sqrt(small_sample(grams)))
@@ -146,7 +147,7 @@ def original_specification(
 
 
 def preferred(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     la_covariates: Sequence[str] = (),
     *,
@@ -171,7 +172,7 @@ def preferred(
 
     Parameters
     ----------
-    frame : DataFrame
+    frame : DataFrame or CellTable
         Cell rows, see `frames.cell_table`.
     covariates, la_covariates : sequence of str
         Categorical and numeric covariates of the regression.
@@ -227,7 +228,7 @@ def preferred(
 
 
 def estimate(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     series: Series | None = None,
     *,
     specification: Literal["preferred", "original"] = "preferred",
@@ -262,19 +263,20 @@ def _absorbing(table: CellTable, grams: Grams) -> float:
     import pandas as pd
     from linearmodels.iv.absorbing import AbsorbingLS
 
+    cells, _ = merged(table, groups=True, calendar=False)
     absorbed = {
-        "group_la": pair_codes(table.group, table.la),
-        "group_period": pair_codes(table.group, table.period),
+        "group_la": pair_codes(cells.group, cells.la),
+        "group_period": pair_codes(cells.group, cells.period),
         # Categories too: their coefficients are not shown, and each would be solved for apart.
-        **{f"c{i}": codes for i, (_, codes) in enumerate(table.categories.values())},
+        **{f"c{i}": codes for i, (_, codes) in enumerate(cells.categories.values())},
     }
     absorb = pd.DataFrame({name: pd.Categorical(codes) for name, codes in absorbed.items()})
-    numeric = [name for name in table.numeric if name in grams.names]
+    numeric = [name for name in cells.numeric if name in grams.names]
     exog = pd.DataFrame(
-        {"effect": table.exposure, **{f"x{i}": table.numeric[n] for i, n in enumerate(numeric)}}
+        {"effect": cells.exposure, **{f"x{i}": cells.numeric[n] for i, n in enumerate(numeric)}}
     )
     model = AbsorbingLS(
-        pd.Series(table.y, name="y"), exog, absorb=absorb, weights=pd.Series(table.w, name="w")
+        pd.Series(cells.y, name="y"), exog, absorb=absorb, weights=pd.Series(cells.w, name="w")
     )
     options: dict[str, Any] = {"atol": 1e-14, "btol": 1e-14, "maxiter": 10_000}
     result = model.fit(

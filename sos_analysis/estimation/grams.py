@@ -99,7 +99,7 @@ def gram(
     absorbed = 0
     if within is not None:
         absorbed = len(np.unique(within))
-        _check_inside(within, cluster, g_count, absorbed)
+        _check_inside(within, cluster)
     scale = np.einsum("n,nk->k", w, x * x)
     for g in range(g_count):
         rows = np.flatnonzero(cluster == g)
@@ -136,14 +136,16 @@ def gram_of_codes(
         xx, xy = x.products(w, cluster, count), x.sums(w * y, cluster, count)
     else:
         absorbed = int(within.max()) + 1
-        _check_inside(within, cluster, count, absorbed)
+        _check_inside(within, cluster)
         xx, xy = x.demeaned(y, w, within, cluster, count)
     size = np.bincount(cluster, n, minlength=count).astype(np.float64)
     return _kept(xx, xy, size, x.squares(w), clusters, x.names, effects, len(y), absorbed)
 
 
-def _check_inside(within: Ints, cluster: Ints, clusters: int, codes: int) -> None:
-    if len(np.unique(within.astype(np.int64) * clusters + cluster)) != codes:
+def _check_inside(within: Ints, cluster: Ints) -> None:
+    owner = np.zeros(int(within.max()) + 1, dtype=np.int64)
+    owner[within] = cluster
+    if (owner[within] != cluster).any():
         raise FrameError("fixed effects to be taken out must lie inside clusters")
 
 

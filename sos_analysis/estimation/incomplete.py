@@ -19,7 +19,7 @@ import numpy as np
 
 from .did import preferred_columns, preferred_grams, treated_mean
 from .estimate import Interval
-from .frames import CellTable, Floats, FrameError, cell_table, pair_codes
+from .frames import CellTable, Floats, FrameError, cell_table, distinct, pair_codes
 from .grams import crv3, fit
 from .inference import t_test
 
@@ -72,7 +72,7 @@ class Bounds:
 
 
 def point(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     *,
     period: str = "event_time",
@@ -148,9 +148,7 @@ def worst_case(
     each = outcome_weights(table)
     recorded = float(each @ table.y_sum)
     # One entry for each set of individuals, whatever the number of its copies.
-    key = np.unique(np.stack([table.la, codes], 1)[unsure], axis=0, return_inverse=True)[1]
-    key = key.reshape(-1)
-    first = np.unique(key, return_index=True)[1]
+    first, key = distinct([table.la[unsure], codes[unsure]])
     size = room[unsure][first]
     if not np.allclose(size[key], room[unsure]):
         raise FrameError(f"rows with one {origin!r} differ in what is missing; mark cells uniquely")

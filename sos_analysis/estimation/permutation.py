@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import CellTable, Floats, FrameError, Ints, pair_codes
+from .frames import CellTable, Floats, FrameError, Ints, distinct, pair_codes
 from .inversion import TIE, InferenceResult, Inversion, report, wald
 from .slot_maps import LostEffect, Studentise
 from .slot_maps import maps_of as _maps
@@ -164,10 +164,11 @@ def slot_design(table: CellTable, series: Series) -> SlotDesign:
         raise FrameError(f"no series for the cluster(s) {', '.join(absent)} of the design")
     places = zip(series.place_group, series.place_time, strict=True)
     windows = {(str(series.groups[int(g)]), int(k)): s for s, (g, k) in enumerate(places)}
-    keys = np.stack([table.group, table.la, table.period, table.treated, table.post], axis=1)
-    rows, index = np.unique(keys.astype(np.int64), axis=0, return_inverse=True)
-    weight = np.bincount(index.reshape(-1), table.w, minlength=len(rows)).astype(np.float64)
-    wanted = [(table.groups[g], int(k)) for g, k in rows[:, [0, 2]]]
+    first, index = distinct([table.group, table.la, table.period, table.treated, table.post])
+    weight = np.bincount(index, table.w, minlength=len(first)).astype(np.float64)
+    group, role, period = table.group[first], table.la[first], table.period[first]
+    treated, post = table.treated[first], table.post[first]
+    wanted = [(table.groups[g], int(k)) for g, k in zip(group, period, strict=True)]
     lost = sorted({f"{g} at {k}" for g, k in wanted if (g, k) not in windows})
     if lost:
         raise FrameError(f"no series for the window(s) {', '.join(lost)} of the design")
@@ -178,17 +179,16 @@ def slot_design(table: CellTable, series: Series) -> SlotDesign:
     y = np.asarray(series.mean, dtype=float)[np.ix_(order, used)]
     exposure = np.asarray(series.exposure, dtype=float)[np.ix_(order, used)]
     window = np.array([renumber[windows[key]] for key in wanted])
-    treated, post = rows[:, 3].astype(float), rows[:, 4].astype(float)
     y, exposure = fill(y, n), fill(exposure, n)
     return SlotDesign(
         las=table.las,
-        role=rows[:, 1],
+        role=role,
         window=window,
-        slot=pair_codes(rows[:, 0], rows[:, 1]),
-        group_period=pair_codes(rows[:, 0], rows[:, 2]),
+        slot=pair_codes(group, role),
+        group_period=pair_codes(group, period),
         treated=treated,
         post=post,
-        period=rows[:, 2],
+        period=period,
         weight=weight,
         y=y,
         exposure=exposure,
@@ -198,7 +198,7 @@ def slot_design(table: CellTable, series: Series) -> SlotDesign:
             n > 0,
             np.asarray(series.place_group)[used],
             np.bincount(window, post, len(used)) == 0,
-            (np.bincount(rows[:, 1], treated, len(order)) > 0).astype(float),
+            (np.bincount(role, treated, len(order)) > 0).astype(float),
         ),
         filled=int((n <= 0).sum()),
     )
