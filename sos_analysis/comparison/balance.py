@@ -30,7 +30,9 @@ def imbalance_table(
     cem_weight: Array,
 ) -> pd.DataFrame:
     # Cells of other authorities would only be numbered for nothing.
-    used = np.unique(long.row)
+    seen = np.zeros(len(stratum), dtype=bool)
+    seen[long.row] = True
+    used = np.flatnonzero(seen)
     dated = np.zeros(len(stratum), dtype=np.int64)
     dated[used] = fold([stratum[used], year[used]])[1]
     rows: list[dict[str, Any]] = []
