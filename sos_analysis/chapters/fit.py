@@ -14,6 +14,7 @@ from sos_analysis.workspace import EXTRAS, cells_for, la_years
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from sos_analysis.cells import Cells
     from sos_analysis.chapters.threats import Threats
@@ -206,9 +207,12 @@ def with_la_years(
     """
     names = [name for name in LA_COVARIATES if name in by_year.columns]
     filled = by_year[["la", "year", *names]].sort_values(["la", "year"]).copy()
-    filled[names] = filled.groupby("la")[names].transform(
-        lambda column: column.interpolate(limit_direction="both")
-    )
+    places = list(filled.groupby("la").indices.values())
+    for name in names:
+        values = filled[name].to_numpy(float, copy=True)
+        for rows in places:
+            values[rows] = _between(values[rows])
+        filled[name] = values
     joined = frame.assign(la=frame["la"].astype(str)).merge(filled, on=["la", "year"], how="left")
     kept = []
     weight = joined["n"].to_numpy(float)
@@ -222,3 +226,11 @@ def with_la_years(
             joined[name] = (values - mean) / spread
             kept.append(name)
     return joined, tuple(kept)
+
+
+def _between(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaps filled linearly by place, and with the nearest known value at the ends."""
+    known = np.flatnonzero(~np.isnan(values))
+    if not len(known):
+        return values
+    return np.asarray(np.interp(np.arange(len(values)), known, values[known]))
