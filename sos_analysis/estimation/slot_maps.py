@@ -30,7 +30,8 @@ def maps_of(design: SlotDesign, x: Floats, studentise: Studentise, tested: int) 
     Returns an array ((1 + R) q) x M: q coefficients, then for each role its influence on them
     (CRV1: score times bread; CRV3: change when the role is left out), q = `tested`.
     """
-    w, roles, parts = design.weight, np.arange(len(design.las)), _parts(design)
+    w, roles = design.weight, np.arange(len(design.las))
+    parts = parts_of(design.slot, design.group_period)
     residual = _residual(design, parts, x, w)
     coefficient = _coefficient(residual, w)
     if coefficient is None:
@@ -38,7 +39,8 @@ def maps_of(design: SlotDesign, x: Floats, studentise: Studentise, tested: int) 
     first = coefficient[:tested]
     if studentise != "crv3":
         own = np.where(design.role == roles[:, None, None], first, 0.0).reshape(-1, len(w))
-        score = _residual(design, parts, (own / w).T, w).T * w
+        each = np.divide(own, w, out=np.zeros_like(own), where=w > 0)
+        score = _residual(design, parts, each.T, w).T * w
         return np.vstack([first, score - (own @ residual) @ coefficient])
     blocks = [first]
     for r in roles:
@@ -56,19 +58,17 @@ def maps_of(design: SlotDesign, x: Floats, studentise: Studentise, tested: int) 
     return np.vstack(blocks)
 
 
-def _parts(design: SlotDesign) -> list[Ints]:
-    """Rows that slots and periods tie together (matched groups): each is solved on its own."""
+def parts_of(slot: Ints, place: Ints) -> list[Ints]:
+    """Rows that slots and their places tie together: the matched groups, each by itself."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    slots = int(design.slot.max()) + 1
-    nodes = slots + int(design.group_period.max()) + 1
-    ends = (design.slot, slots + design.group_period)
-    ties = coo_array((np.ones(len(design.slot)), ends), shape=(nodes, nodes))
+    (_, slots), (_, places) = (np.unique(code, return_inverse=True) for code in (slot, place))
+    size = int(slots.max()) + 1
+    nodes = size + int(places.max()) + 1
+    ties = coo_array((np.ones(len(slots)), (slots, size + places)), shape=(nodes, nodes))
     number, label = connected_components(ties, directed=False)
-    of_row = label[design.slot]
-    found = (np.flatnonzero(of_row == part) for part in range(number))
-    return [rows for rows in found if len(rows)]
+    return [np.flatnonzero(label[slots] == part) for part in range(number)]
 
 
 def _residual(
