@@ -60,15 +60,17 @@ def maps_of(design: SlotDesign, x: Floats, studentise: Studentise, tested: int) 
 
 def parts_of(slot: Ints, place: Ints) -> list[Ints]:
     """Rows that slots and their places tie together: the matched groups, each by itself."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     (_, slots), (_, places) = (np.unique(code, return_inverse=True) for code in (slot, place))
-    size = int(slots.max()) + 1
-    nodes = size + int(places.max()) + 1
-    ties = coo_array((np.ones(len(slots)), (slots, size + places)), shape=(nodes, nodes))
-    number, label = connected_components(ties, directed=False)
-    return [np.flatnonzero(label[slots] == part) for part in range(number)]
+    # Every row takes the lowest number among rows of its slot and of its place, until none moves.
+    label = slots
+    while True:
+        lowest = np.full(int(places.max(initial=-1)) + 1, len(slots))
+        np.minimum.at(lowest, places, label)
+        of_slot = np.full(int(slots.max(initial=-1)) + 1, len(slots))
+        np.minimum.at(of_slot, slots, lowest[places])
+        if (of_slot[slots] == label).all():
+            return [np.flatnonzero(label == part) for part in np.unique(label)]
+        label = of_slot[slots]
 
 
 def _residual(
