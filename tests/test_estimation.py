@@ -141,6 +141,17 @@ def test_counted_indicators_are_columns_written_out() -> None:
     assert x.only(kept).names == tuple(np.array(x.names)[kept])
 
 
+def test_one_table_serves_several_estimates() -> None:
+    design = matched(np.random.default_rng(5), strata=2)
+    options = {"covariates": ["stratum"], "draws": 99, "seed": 1}
+    table = cell_table(design.frame, ["stratum"])
+    assert did.estimate(table, design.series, **options) == did.estimate(
+        design.frame, design.series, **options
+    )
+    with pytest.raises(FrameError, match=r"made with the covariates stratum, but no covariate"):
+        did.estimate(table, design.series, draws=99, seed=1)
+
+
 @settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
