@@ -341,6 +341,8 @@ def independent(gram: Floats) -> NDArray[np.bool_]:
     """
     scale = np.sqrt(np.diag(gram))
     keep = scale > 0
+    if np.count_nonzero(keep) <= 1:
+        return keep
     safe = np.where(keep, scale, 1.0)
     work = gram / np.outer(safe, safe)
     # The squared pivots of Cholesky are the same residual variances: where all are well above the

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -248,7 +249,15 @@ class Curve:
 
     def where(self, **chosen: str) -> NDArray[np.bool_]:
         """Specifications that made these choices."""
-        return np.array([all(w[k] == v for k, v in chosen.items()) for w in self.ways])
+        found = np.ones(len(self.ways), dtype=bool)
+        for name, value in chosen.items():
+            found &= self._chosen[name] == value
+        return found
+
+    @cached_property
+    def _chosen(self) -> Mapping[str, NDArray[np.str_]]:
+        """What every way chose, by name; exhibits ask a hundred times."""
+        return {name: np.array([way[name] for way in self.ways]) for name in self.ways[0]}
 
 
 def curve(
