@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulated_designs import matched, panel
 
-from sos_analysis.estimation import did, power
+from sos_analysis.estimation import columns, did, power
 from sos_analysis.estimation import inference as inf
 from sos_analysis.estimation.estimate import disagree
 from sos_analysis.estimation.event_study import event_study
@@ -101,6 +101,55 @@ def test_libraries_print_what_the_engine_finds() -> None:
     mine = frame[(frame["treated"] == 1) & (frame["post"] == 1)]
     seen = (mine["y_sum"] * mine["weight"]).sum() / (mine["n"] * mine["weight"]).sum()
     assert result.baseline == pytest.approx(seen - result.att, rel=1e-12)
+
+
+def test_counted_indicators_are_columns_written_out() -> None:
+    rng = np.random.default_rng(17)
+    rows, clusters = 600, 5
+    cluster = rng.integers(0, clusters, rows)
+    # Fixed effects: three in each cluster, numbered without gaps; rows in no order at all.
+    within = 3 * cluster + rng.integers(0, 3, rows)
+    size = 10.0 ** rng.uniform(0, 6)
+    x = columns.Columns(
+        (
+            columns.Plain(("effect",), (rng.random((rows, 1)) < 0.4).astype(float)),
+            columns.Coded(tuple("abcd"), rng.integers(-1, 4, rows)),
+            columns.Plain(("size", "twice"), size + rng.random((rows, 1)) * np.array([[1.0, 2.0]])),
+            columns.Coded(tuple("vwxyz"), rng.integers(-1, 5, rows)),
+            # Constant in every fixed effect: nothing may be left of it.
+            columns.Coded(("first", "second"), within % 3 - 1),
+        )
+    )
+    y, w, n = rng.standard_normal(rows), rng.uniform(0.5, 50, rows), np.ones(rows)
+    names = [str(i) for i in range(clusters)]
+    plain = x.written_out()
+    for codes in (None, within):
+        found = inf.gram_of_codes(x, y, w, n, cluster, names, within=codes)
+        wanted = inf.gram(plain, y, w, n, cluster, names, x.names, within=codes)
+        assert (found.names, found.dropped) == (wanted.names, wanted.dropped)
+        assert found.absorbed == wanted.absorbed
+        # Sums of six hundred rows in another order.
+        assert np.allclose(found.xx, wanted.xx, rtol=0, atol=1e-12 * np.abs(wanted.xx).max())
+        assert np.allclose(found.xy, wanted.xy, rtol=0, atol=1e-12 * np.abs(wanted.xy).max())
+        assert inf.fit(found).beta == pytest.approx(inf.fit(wanted).beta, rel=1e-7, abs=1e-9)
+    assert {"first", "twice"} <= {*found.dropped}
+    beta = rng.standard_normal(len(x.names))
+    assert x.times(beta) == pytest.approx(plain @ beta, rel=1e-12)
+    kept = rng.random(len(beta)) < 0.6
+    some = rng.permutation(rows)[:100]
+    assert (x.only(kept).take(some).written_out() == plain[some][:, kept]).all()
+    assert x.only(kept).names == tuple(np.array(x.names)[kept])
+
+
+def test_one_table_serves_several_estimates() -> None:
+    design = matched(np.random.default_rng(5), strata=2)
+    options = {"covariates": ["stratum"], "draws": 99, "seed": 1}
+    table = cell_table(design.frame, ["stratum"])
+    assert did.estimate(table, design.series, **options) == did.estimate(
+        design.frame, design.series, **options
+    )
+    with pytest.raises(FrameError, match=r"made with the covariates stratum, but no covariate"):
+        did.estimate(table, design.series, draws=99, seed=1)
 
 
 @settings(

@@ -14,11 +14,13 @@ from sos_analysis.workspace import EXTRAS, cells_for, la_years
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from sos_analysis.cells import Cells
     from sos_analysis.chapters.threats import Threats
     from sos_analysis.estimation.estimate import Estimate
     from sos_analysis.estimation.event_study import EventStudy
+    from sos_analysis.estimation.frames import CellTable
     from sos_analysis.study import Study
 
 #: Authority-year covariates of the original's model (those the extract holds).
@@ -46,13 +48,17 @@ COMPUTED: Mapping[str, str | float] = {
 class OutcomeFit:
     """Sample, estimates and event study of one outcome under one definition.
 
-    Estimates are in internal units: proportions, or working days. `threats` where asked for.
+    Estimates are in internal units: proportions, or working days. `table` is the sample as the
+    preferred specification reads it, `with_years` as the original's does, with authority-year
+    covariates. `threats` where asked for.
     """
 
     outcome: str
     definition: str
     cells: Cells
     sample: MatchedSample
+    table: CellTable
+    with_years: CellTable
     original: Estimate
     preferred: Estimate
     event_study: EventStudy
@@ -149,6 +155,7 @@ def fit(
     from sos_analysis.chapters.threats import threats
     from sos_analysis.estimation import did
     from sos_analysis.estimation.event_study import event_study
+    from sos_analysis.estimation.frames import cell_table
 
     _check_declared(study)
     cells = cells_for(study, chosen["extract"], outcome, definition)
@@ -157,23 +164,28 @@ def fit(
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
     draws, seed = drawn(study, chosen)
     frame, extra = with_la_years(sample.frame, la_years(study, chosen["extract"]))
-    years = event_study(sample.frame, covariates=covariates, series=placed, draws=draws, seed=seed)
+    extra = extra if chosen["covariates"] else ()
+    table = cell_table(sample.frame, covariates)
+    with_years = cell_table(frame, covariates, extra)
+    years = event_study(table, covariates=covariates, series=placed, draws=draws, seed=seed)
     return OutcomeFit(
         outcome=outcome,
         definition=definition,
         cells=cells,
         sample=sample,
+        table=table,
+        with_years=with_years,
         original=did.estimate(
-            frame,
+            with_years,
             placed,
             specification="original",
             covariates=covariates,
-            la_covariates=extra if chosen["covariates"] else (),
+            la_covariates=extra,
             draws=draws,
             seed=seed,
         ),
         preferred=did.estimate(
-            sample.frame,
+            table,
             placed,
             specification="preferred",
             covariates=covariates,
@@ -181,9 +193,7 @@ def fit(
             seed=seed,
         ),
         event_study=years,
-        threats=threats(sample, placed, covariates, years, draws=draws, seed=seed)
-        if with_threats
-        else None,
+        threats=threats(table, placed, years, draws=draws, seed=seed) if with_threats else None,
     )
 
 
@@ -197,9 +207,12 @@ def with_la_years(
     """
     names = [name for name in LA_COVARIATES if name in by_year.columns]
     filled = by_year[["la", "year", *names]].sort_values(["la", "year"]).copy()
-    filled[names] = filled.groupby("la")[names].transform(
-        lambda column: column.interpolate(limit_direction="both")
-    )
+    places = list(filled.groupby("la").indices.values())
+    for name in names:
+        values = filled[name].to_numpy(float, copy=True)
+        for rows in places:
+            values[rows] = _between(values[rows])
+        filled[name] = values
     joined = frame.assign(la=frame["la"].astype(str)).merge(filled, on=["la", "year"], how="left")
     kept = []
     weight = joined["n"].to_numpy(float)
@@ -213,3 +226,11 @@ def with_la_years(
             joined[name] = (values - mean) / spread
             kept.append(name)
     return joined, tuple(kept)
+
+
+def _between(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaps filled linearly by place, and with the nearest known value at the ends."""
+    known = np.flatnonzero(~np.isnan(values))
+    if not len(known):
+        return values
+    return np.asarray(np.interp(np.arange(len(values)), known, values[known]))

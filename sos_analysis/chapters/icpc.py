@@ -161,10 +161,10 @@ class _Conferences(ConferenceExhibits):
         """What the figures of the first wave give, from the released results."""
         from sos_analysis.chapters import public
 
-        said = []
+        said, released = [], None if self.chosen["public_data"] else public.released()
         for short, of in (("icpc_per_referral", "referrals"), ("icpc", "children")):
-            found = public.quoted(short, 1)
-            if found is None or self.chosen["public_data"]:
+            found = None if released is None else public.quoted(short, 1, found=released)
+            if found is None:
                 continue
             unit = "per 100" if of == "referrals" else "per 10,000"
             name = self.claim(

@@ -63,7 +63,7 @@ class ConferenceExhibits(_Chapter):
     ) -> None:
         super().__init__(spec, chosen, study, outcome, fits)
         self.logit: Mapping[str, Mapping[str, BinaryEstimate]] = {
-            definition: logits(study, found, chosen) for definition, found in fits.items()
+            definition: logits(found) for definition, found in fits.items()
         }
         self.missing: IncompleteFit = incomplete(study, self.lead, chosen)
 

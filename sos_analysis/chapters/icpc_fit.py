@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sos_analysis.cells import PHASES
-from sos_analysis.chapters.fit import OutcomeFit, drawn, model_covariates, with_la_years
+from sos_analysis.chapters.fit import OutcomeFit, drawn, model_covariates
 from sos_analysis.comparison import MatchedSample, matched, series
 from sos_analysis.comparison.complete import (
     ORIGIN,
@@ -20,7 +20,7 @@ from sos_analysis.comparison.complete import (
 )
 from sos_analysis.errors import RecordsError
 from sos_analysis.records.completeness import FAIL, judge
-from sos_analysis.workspace import conference_returns, la_years
+from sos_analysis.workspace import conference_returns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,16 +63,14 @@ class IncompleteFit:
         return float(self.judged["complete"].mean())
 
 
-def logits(study: Study, found: OutcomeFit, chosen: Mapping[str, Any]) -> dict[str, BinaryEstimate]:
+def logits(found: OutcomeFit) -> dict[str, BinaryEstimate]:
     """The logit of both specifications, on the sample of the linear ones."""
     from sos_analysis.estimation.binary import logit
 
-    covariates = model_covariates(study, OUTCOME, found.cells, chosen)
-    frame, extra = with_la_years(found.sample.frame, la_years(study, chosen["extract"]))
-    extra = extra if chosen["covariates"] else ()
+    tables = {"original": found.with_years, "preferred": found.table}
     return {
-        "original": logit(frame, covariates, extra, specification="original"),
-        "preferred": logit(found.sample.frame, covariates, specification="preferred"),
+        name: logit(table, [*table.categories], [*table.numeric], specification=name)
+        for name, table in tables.items()
     }
 
 

@@ -139,7 +139,9 @@ class _PracticeModels(Secondary):
             groups = self._without(full.sample.groups, left_out)
             if not groups:
                 continue
-            of = sampled(self.study, name, self.chosen, groups) if left_out else full
+            of = full
+            if left_out:
+                of = sampled(self.study, name, self.chosen, groups, full.cells)
             found, use = exposure_model(
                 of.sample.frame,
                 self.share,
@@ -438,9 +440,9 @@ class _PracticeModels(Secondary):
             "<strong>Public statistics.</strong> No public list says which authorities used which "
             "model. Reports of Ofsted inspections name the model in some. "
         )
-        said = []
+        said, found = [], public.released()
         for short, noun in PROXIED:
-            every, fewer = (public.quoted(short, 2, v) for v in ("main", "not_named"))
+            every, fewer = (public.quoted(short, 2, v, found) for v in ("main", "not_named"))
             if every is None or fewer is None:
                 continue
             ids = [

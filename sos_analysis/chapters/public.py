@@ -116,11 +116,18 @@ def sentence(short: str, public_data: str) -> str:
     return heading(judged.sentence)
 
 
-def quoted(short: str, wave: int, variant: str = MAIN) -> PanelEstimate | None:
+def released() -> CompanionResult | None:
+    """The released results, for a page that quotes several of them."""
+    return companion.released() if RELEASED.is_file() else None
+
+
+def quoted(
+    short: str, wave: int, variant: str = MAIN, found: CompanionResult | None = None
+) -> PanelEstimate | None:
     """A released estimate, for a page that quotes more than the sentence; None if there is none."""
-    if not RELEASED.is_file():
+    found = found or released()
+    if found is None:
         return None
-    found = companion.released()
     wanted = next((o.id for o in found.outcomes if o.short == short), "")
     return next(
         (e for e in found.estimates if (e.outcome, e.wave, e.variant) == (wanted, wave, variant)),

@@ -54,10 +54,9 @@ def returned(study: Study, found: OutcomeFit) -> CheckResult:
     """Do all authorities of the groups have cases in each year that any of them has?"""
     frame, intervals = found.cells.frame, found.cells.intervals
     year = intervals["year"].to_numpy()[frame["first"].to_numpy()]
-    here = frame["la"].astype(str).isin(_authorities(found)).to_numpy() & (frame["n"] > 0)
-    pairs = set(zip(frame["la"].astype(str)[here], year[here], strict=True))
-    years = {y for _, y in pairs}
-    wanted = len(_authorities(found)) * len(years)
+    there = frame.loc[frame["n"] > 0, ["la"]].assign(year=year[frame["n"] > 0])
+    pairs = there[there["la"].isin(_authorities(found))].drop_duplicates()
+    wanted = len(_authorities(found)) * pairs["year"].nunique()
     return check.completeness(len(pairs) / wanted if wanted else 0.0, "yearly returns")
 
 

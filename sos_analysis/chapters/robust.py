@@ -89,9 +89,10 @@ def robust_fit(
     sample = matched(cells, study, outcome, cem=chosen["cem"], thin_groups="drop")
     covariates = model_covariates(study, outcome, cells, chosen)
     placed = series(cells, study, outcome, sample=sample, adjust=covariates)
-    preferred = did.estimate(sample.frame, placed, covariates=covariates, draws=draws, seed=seed)
-    years = tried(lambda: event_study(sample.frame, covariates, draws=99, seed=seed))
-    own = threats(sample, placed, covariates, years, draws=draws, seed=seed)
+    table = cell_table(sample.frame, covariates)
+    preferred = did.estimate(table, placed, covariates=covariates, draws=draws, seed=seed)
+    years = tried(lambda: event_study(table, covariates, draws=99, seed=seed))
+    own = threats(table, placed, years, draws=draws, seed=seed)
     few = min(draws, PLACEBO_DRAWS)
     placebos = (
         own.placebo,

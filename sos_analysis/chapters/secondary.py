@@ -80,10 +80,15 @@ def sampled(
     name: str,
     chosen: Mapping[str, Any],
     groups: Sequence[Group] | None = None,
+    cells: Cells | None = None,
 ) -> Sampled:
-    """Matched sample and series of an outcome, with all its groups or those given."""
+    """Matched sample and series of an outcome, with all its groups or those given.
+
+    `cells`: the outcome's, where they are at hand.
+    """
     outcome = study.outcome(name)
-    cells = cells_for(study, chosen["extract"], name, chosen["definition"])
+    if cells is None:
+        cells = cells_for(study, chosen["extract"], name, chosen["definition"])
     sample = matched(cells, study, name, cem=chosen["cem"], groups=groups, thin_groups="drop")
     wanted = outcome.model_covariates if chosen["covariates"] else ()
     covariates = tuple(c for c in wanted if c in cells.covariates)

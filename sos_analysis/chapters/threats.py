@@ -7,7 +7,7 @@ does not allow is None.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +17,7 @@ from sos_analysis import checks as check
 from sos_analysis.checks import CheckResult
 from sos_analysis.errors import ParameterError, RecordsError
 from sos_analysis.estimation import did
-from sos_analysis.estimation.frames import CellTable, FrameError, cell_table
+from sos_analysis.estimation.frames import CellTable, FrameError
 from sos_analysis.estimation.grams import Grams, crv3, fit, leave_one_out
 from sos_analysis.estimation.inference import t_test
 from sos_analysis.estimation.permutation import Series, slot_design, slot_joint
@@ -31,7 +31,6 @@ from sos_analysis.estimation.sensitivity import (
 )
 
 if TYPE_CHECKING:
-    from sos_analysis.comparison import MatchedSample
     from sos_analysis.estimation.estimate import Estimate, Interval
     from sos_analysis.estimation.event_study import EventStudy
 
@@ -97,16 +96,14 @@ class Threats:
 
 
 def threats(
-    sample: MatchedSample,
+    table: CellTable,
     placed: Series,
-    covariates: Sequence[str],
     study: EventStudy | None,
     *,
     draws: int,
     seed: int,
 ) -> Threats:
-    """Everything that needs the sample and its event study alone."""
-    table = cell_table(sample.frame, covariates)
+    """Everything that needs the sample's table and its event study alone."""
     grams = did.preferred_grams(table)
     left = leave_one_out(grams)[:, 0]
     pilot = np.isin(grams.clusters, table.treated_las)

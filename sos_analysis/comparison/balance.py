@@ -29,7 +29,12 @@ def imbalance_table(
     n: Array,
     cem_weight: Array,
 ) -> pd.DataFrame:
-    dated = fold([stratum, year])[1]
+    # Cells of other authorities would only be numbered for nothing.
+    seen = np.zeros(len(stratum), dtype=bool)
+    seen[long.row] = True
+    used = np.flatnonzero(seen)
+    dated = np.zeros(len(stratum), dtype=np.int64)
+    dated[used] = fold([stratum[used], year[used]])[1]
     rows: list[dict[str, Any]] = []
     for i, group in enumerate(groups):
         for phase in (0, 1):
@@ -124,7 +129,7 @@ def margin_table(
     for name in cells.covariates:
         column = pd.Categorical(frame[name])
         levels.append((name, column.codes[kept.row], [str(c) for c in column.categories], once))
-    tables: list[pd.DataFrame] = []
+    tables: list[dict[str, Any]] = []
     for name, code, words, at in levels:
         row = kept.row[at]
         place, number = fold([kept.treated[at], kept.phase[at], code[at]])
@@ -136,21 +141,19 @@ def margin_table(
         every = fold([kept.treated, kept.phase, code])[1]
         first = at[place]
         tables.append(
-            pd.DataFrame(
-                {
-                    "margin": name,
-                    "role": np.where(kept.treated[first] == 1, "treated", "comparator"),
-                    "phase": np.where(kept.phase[first] == POST, PHASES[POST], PHASES[PRE]),
-                    "level": [words[int(c)] for c in code[first]],
-                    "las": np.bincount(number[las_at]),
-                    "events": events,
-                    "copies": sums(every, n[kept.row])[0],
-                    "y_sum": y_sum,
-                    "children": np.bincount(number[most_at], weights=most).astype(np.int64),
-                }
-            )
+            {
+                "margin": [name] * len(first),
+                "role": np.where(kept.treated[first] == 1, "treated", "comparator"),
+                "phase": np.where(kept.phase[first] == POST, PHASES[POST], PHASES[PRE]),
+                "level": [words[int(c)] for c in code[first]],
+                "las": np.bincount(number[las_at]),
+                "events": events,
+                "copies": sums(every, n[kept.row])[0],
+                "y_sum": y_sum,
+                "children": np.bincount(number[most_at], weights=most).astype(np.int64),
+            }
         )
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.DataFrame({key: np.concatenate([t[key] for t in tables]) for key in tables[0]})
     if exact is not None:
         key = ["margin", "role", "phase", "level"]
         before = table[key].merge(exact, on=key, how="left", validate="one_to_one")

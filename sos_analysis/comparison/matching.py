@@ -48,10 +48,12 @@ def fold(columns: Sequence[Array]) -> tuple[Array, Array]:
         _, first, number = np.unique(key, return_index=True, return_inverse=True)
         return first, number
     # Few possible values: number them by a table and skip the sort.
-    at = np.full(size, -1, dtype=np.int64)
-    at[key[::-1]] = np.arange(len(key))[::-1]
-    taken = at >= 0
-    return at[taken], (np.cumsum(taken) - 1)[key]
+    at: Array = np.full(size, -1, dtype=np.int32 if len(key) < 2**31 else np.int64)
+    at[key[::-1]] = np.arange(len(key), dtype=at.dtype)[::-1]
+    there = np.flatnonzero(at >= 0)
+    first = at[there].astype(np.int64)
+    at[there] = np.arange(len(there), dtype=at.dtype)
+    return first, at[key].astype(np.int64)
 
 
 def strata(frame: pd.DataFrame, columns: Sequence[str]) -> Array:

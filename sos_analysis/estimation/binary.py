@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .did import original_columns, period_effects
+from .columns import Coded, Columns, Crossed, Plain, covariate_blocks, indicators, period_block
+from .did import EFFECT, original_columns
 from .estimate import Interval
 from .frames import (
     CellTable,
@@ -24,10 +25,10 @@ from .frames import (
     FrameError,
     Ints,
     cell_table,
-    covariate_columns,
-    dummies,
     independent,
+    merged,
     pair_codes,
+    rows_of,
 )
 from .inference import t_test
 
@@ -39,8 +40,10 @@ SPECIFICATIONS = ("original", "preferred")
 EXTREME = 20.0
 #: Largest score of a converged fit, relative to the sum of weights.
 SCORE = 1e-6
-#: Newton steps before the fit proper; from a sensible start it takes about seven.
+#: Newton's steps at most; about seven are needed.
 _STEPS = 12
+#: Largest change of a fitted log odds by the last step: the error left is about its square.
+_SETTLED = 1e-9
 NAN = float("nan")
 
 
@@ -83,7 +86,7 @@ class BinaryEstimate:
 
 
 def logit(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     la_covariates: Sequence[str] = (),
     *,
@@ -95,7 +98,7 @@ def logit(
 
     Parameters
     ----------
-    frame : DataFrame
+    frame : DataFrame or CellTable
         Cell rows, see `frames.cell_table`; outcomes 0 or 1.
     covariates, la_covariates : sequence of str
         Categorical columns, and numeric LA-by-year columns.
@@ -116,16 +119,17 @@ def logit(
     table = cell_table(frame, covariates, la_covariates, period=period)
     if (table.y_sum < 0).any() or (table.y_sum > table.n).any():
         raise FrameError("a logit needs an outcome of 0 or 1, summed over each cell (y_sum <= n)")
-    merged, rows = _merged(table, specification)
-    x = _design(merged, specification)
-    if not _identified(x, merged.n)[0]:
+    original = specification == "original"
+    cells, rows = merged(table, groups=not original, calendar=original)
+    x = _design(cells, specification)
+    if not _identified(x, cells.n)[0]:
         raise FrameError(
             "the effect is not identified in the logit: it is collinear with the other columns; "
             "check that a treated cluster is seen before and after, beside a comparator"
         )
-    kept, omitted = _informative(x, merged.y_sum, merged.n)
-    merged, x, rows = _rows(merged, kept), x[kept], rows[kept]
-    m = len(merged.treated_las)
+    kept, omitted = _informative(x, cells.y_sum, cells.n)
+    cells, x, rows = rows_of(cells, kept), x.take(kept), rows[kept]
+    m = len(cells.treated_las)
     blank = BinaryEstimate(
         specification=specification,
         ame=NAN,
@@ -137,146 +141,142 @@ def logit(
         coefficient=NAN,
         baseline=NAN,
         n_rows=round(float(rows.sum())),
-        n_clusters=len(np.unique(merged.la)),
+        n_clusters=len(np.unique(cells.la)),
         n_treated_clusters=m,
         omitted=omitted,
     )
-    exposed = merged.exposure > 0
-    columns = _identified(x, merged.n)
+    exposed = cells.exposure > 0
+    columns = _identified(x, cells.n)
     if not exposed.any() or not columns[0]:
         return _without(blank, "where the outcome varies, the effect is not identified")
-    x = x[:, columns]
-    if merged.y_sum[exposed].sum() in (0.0, merged.n[exposed].sum()):
+    x = x.only(columns)
+    if cells.y_sum[exposed].sum() in (0.0, cells.n[exposed].sum()):
         return _without(blank, "after adoption all treated had the outcome, or none had")
-    beta, trouble = _fit(x, merged)
+    beta, trouble = _fit(x, cells)
     if trouble:
         return _without(blank, trouble)
-    return _assemble(blank, x, merged, beta, level)
+    return _assemble(blank, x, cells, beta, level)
 
 
 def _without(blank: BinaryEstimate, why: str) -> BinaryEstimate:
     return replace(blank, notes=(f"the logit gives no number: {why}",))
 
 
-def _merged(table: CellTable, specification: str) -> tuple[CellTable, Floats]:
-    """Cells that the model cannot tell apart as one: weights in `n`, weighted sums in `y_sum`."""
-    keys = [table.la, table.group, table.treated.astype(np.int64), table.post.astype(np.int64)]
-    keys.append(table.year if specification == "original" else table.period)
-    keys += [codes for _, codes in table.categories.values()]
-    keys += [np.unique(v, return_inverse=True)[1] for v in table.numeric.values()]
-    code = keys[0]
-    for key in keys[1:]:
-        code = pair_codes(code, key)
-    _, first = np.unique(code, return_index=True)
-    weight = np.bincount(code, table.w).astype(float)
-    merged = replace(
-        _rows(table, first),
-        n=weight,
-        y_sum=np.bincount(code, table.weight * table.y_sum).astype(float),
-        weight=np.ones(len(first)),
-        copies=np.ones(len(first)),
-    )
-    return merged, np.bincount(code, table.n).astype(float)
-
-
-def _rows(table: CellTable, index: Ints | Any) -> CellTable:
-    """Some rows of a table, in the order given."""
-    names = ("la", "group", "period", "year", "treated", "post", "n", "y_sum", "y_sq")
-    return replace(
-        table,
-        **{name: getattr(table, name)[index] for name in (*names, "weight", "copies")},
-        categories={k: (levels, codes[index]) for k, (levels, codes) in table.categories.items()},
-        numeric={k: values[index] for k, values in table.numeric.items()},
-    )
-
-
-def _design(table: CellTable, specification: str) -> Floats:
+def _design(table: CellTable, specification: str) -> Columns:
     """Columns of the model, the effect first."""
     if specification == "original":
-        return original_columns(table)[1]
+        return original_columns(table)
     code = pair_codes(table.group, table.la)
-    within = dummies(code, [str(k) for k in range(int(code.max()) + 1)], "pair")[1]
-    ones = np.ones((len(code), 1))
-    c = covariate_columns(table)[1]
-    return np.hstack([table.exposure[:, None], ones, within, period_effects(table)[1], c])
+    first = np.stack([table.exposure, np.ones(len(code))], axis=1)
+    return Columns(
+        (
+            Plain((EFFECT, "constant"), first),
+            indicators(code, [str(k) for k in range(int(code.max()) + 1)], "pair"),
+            period_block(table),
+            *covariate_blocks(table),
+        )
+    )
 
 
-def _informative(x: Floats, y: Floats, w: Floats) -> tuple[Any, int]:
+def _informative(x: Columns, y: Floats, w: Floats) -> tuple[Any, int]:
     """Rows left once categories whose outcome is all 0 or all 1 are set aside, and their number.
 
     Their own coefficient has no finite estimate and they say nothing on the others, so columns and
     rows are left out together, as common packages do. The effect's own column is not judged here.
     """
     kept = np.ones(len(y), dtype=bool)
-    gone: set[int] = set()
-    flags = [j for j in range(1, x.shape[1]) if np.isin(x[:, j], (0.0, 1.0)).all()]
+    flags: list[Ints] = []
+    for block in x.blocks:
+        if isinstance(block, Coded):
+            flags.append(block.code)
+            continue
+        for name, values in zip(block.names, block.values.T, strict=True):
+            if name != x.names[0] and np.isin(values, (0.0, 1.0)).all():
+                flags.append(np.where(values == 1, 0, -1))
+    gone = 0
     while True:
-        found = []
-        for j in flags:
-            here = kept & (x[:, j] == 1)
-            if j in gone or not here.any():
-                continue
-            total, hits = w[here].sum(), y[here].sum()
-            if hits <= 1e-12 * total or hits >= (1 - 1e-12) * total:
-                found.append(j)
-                kept &= x[:, j] != 1
-        if not found:
-            return kept, len(gone)
-        gone.update(found)
+        before = gone
+        for code in flags:
+            of = code[kept] + 1
+            rows, total, hits = (
+                np.bincount(of, weights)[1:] for weights in (None, w[kept], y[kept])
+            )
+            flat = (hits <= 1e-12 * total) | (hits >= (1 - 1e-12) * total)
+            flat &= rows > 0
+            gone += int(flat.sum())
+            kept &= ~np.append(flat, False)[np.where(code < len(flat), code, -1)]
+        if gone == before:
+            return kept, gone
 
 
-def _identified(x: Floats, w: Floats) -> Any:
+def _identified(x: Columns, w: Floats) -> Any:
     """Columns to keep: nuisance columns first, so that the effect is judged given all others."""
-    if not len(x):
-        return np.zeros(x.shape[1], dtype=bool)
-    order = np.r_[1 : x.shape[1], 0]
-    keep = np.zeros(x.shape[1], dtype=bool)
-    keep[order] = independent((x[:, order] * w[:, None]).T @ x[:, order])
+    keep = np.zeros(len(x.names), dtype=bool)
+    if x.rows:
+        order = np.r_[1 : len(keep), 0]
+        keep[order] = independent(_whole(x).products(w)[0][np.ix_(order, order)])
     return keep
 
 
-def _fit(x: Floats, table: CellTable) -> tuple[Floats, str]:
-    """Coefficients by statsmodels' GLM, or why there are none."""
+def _whole(x: Columns) -> Crossed:
+    """All rows as one cluster."""
+    return Crossed(x, np.zeros(x.rows, dtype=np.int64), 1)
+
+
+def _score(x: Columns, values: Floats) -> Floats:
+    return x.sums(values, np.zeros(len(values), dtype=np.int64), 1)[0]
+
+
+def _fit(x: Columns, table: CellTable) -> tuple[Floats, str]:
+    """Coefficients of greatest likelihood, or why there are none.
+
+    Newton's steps on sums; where they do not settle, statsmodels' GLM decides.
+    """
+    found = _newton(x, table)
+    if found is None:
+        found, trouble = _by_statsmodels(x, table)
+        if trouble:
+            return found, trouble
+    if not np.isfinite(found).all():
+        return found, "the fit did not converge"
+    eta = x.times(found)
+    if np.abs(eta).max() > EXTREME:
+        return found, "some combination of characteristics predicts the outcome perfectly"
+    if np.abs(_score(x, table.n * (table.y - _p(eta)))).max() > SCORE * table.n.sum():
+        return found, "the fit did not converge"
+    return found, ""
+
+
+def _by_statsmodels(x: Columns, table: CellTable) -> tuple[Floats, str]:
     import statsmodels.api as sm
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # separation and convergence are judged below
-        model = sm.GLM(table.y, x, family=sm.families.Binomial(), var_weights=table.n)
+        warnings.simplefilter("ignore")  # separation and convergence are judged afterwards
+        family = sm.families.Binomial()
+        model = sm.GLM(table.y, x.written_out(), family=family, var_weights=table.n)
         try:
-            result = model.fit(
-                _near(x, table), maxiter=50, tol=1e-12, tol_criterion="deviance", wls_method="qr"
-            )
+            result = model.fit(maxiter=50, tol=1e-12, tol_criterion="deviance", wls_method="qr")
         except (np.linalg.LinAlgError, ValueError) as error:
             return np.empty(0), f"the fit failed ({type(error).__name__})"
-    beta = np.asarray(result.params, dtype=float)
-    if not np.isfinite(beta).all():
-        return beta, "the fit did not converge"
-    if np.abs(x @ beta).max() > EXTREME:
-        return beta, "some combination of characteristics predicts the outcome perfectly"
-    score = x.T @ (table.n * (table.y - _p(x @ beta)))
-    if np.abs(score).max() > SCORE * table.n.sum():
-        return beta, "the fit did not converge"
-    return beta, ""
+    return np.asarray(result.params, dtype=float), ""
 
 
-def _near(x: Floats, table: CellTable) -> Floats | None:
-    """Where to begin: Newton's steps on sums of squares, each a fraction of a step on rows.
-
-    None where they do not settle; then the fit begins where it always would.
-    """
-    beta = np.zeros(x.shape[1])
+def _newton(x: Columns, table: CellTable) -> Floats | None:
+    """Newton's steps from zero; None where they do not settle."""
+    beta, crossed = np.zeros(len(x.names)), _whole(x)
     for _ in range(_STEPS):
-        p = _p(x @ beta)
-        weight = table.n * p * (1 - p)
+        p = _p(x.times(beta))
         try:
-            step = np.linalg.solve((x * weight[:, None]).T @ x, x.T @ (table.n * (table.y - p)))
+            step = np.linalg.solve(
+                crossed.products(table.n * p * (1 - p))[0], _score(x, table.n * (table.y - p))
+            )
         except np.linalg.LinAlgError:
             return None
-        beta = beta + step
-        moved = np.abs(x @ step).max()
+        beta = np.asarray(beta + step)
+        moved = np.abs(x.times(np.asarray(step, dtype=np.float64))).max()
         if not moved < EXTREME:
             return None
-        if moved < 1e-9:
+        if moved < _SETTLED:
             return beta
     return None
 
@@ -287,40 +287,39 @@ def _p(eta: Floats) -> Floats:
     return np.asarray(expit(eta))
 
 
-def _effect(on: Floats, w: Floats, beta: Floats) -> tuple[float, Floats, float]:
-    """Average marginal effect over exposed rows, its gradient and the mean without the effect."""
-    weight = w / w.sum()
-    off = on.copy()
-    off[:, 0] = 0.0
-    with_it, without = _p(on @ beta), _p(off @ beta)
-    gradient = (weight * with_it * (1 - with_it)) @ on - (weight * without * (1 - without)) @ off
-    return float(weight @ (with_it - without)), gradient, float(weight @ without)
+def _effect(on: Columns, weight: Floats, beta: Floats) -> tuple[float, float, Floats]:
+    """Average marginal effect over exposed rows, the mean without the effect, and the gradient."""
+    eta, first = on.times(beta), on.plain[1][:, 0]
+    with_it, without = _p(eta), _p(eta - beta[0] * first)
+    moves = weight * with_it * (1 - with_it)
+    gradient = _score(on, moves - weight * without * (1 - without))
+    gradient[0] = moves @ first
+    return float(weight @ (with_it - without)), float(weight @ without), gradient
 
 
 def _assemble(
-    blank: BinaryEstimate, x: Floats, table: CellTable, beta: Floats, level: float
+    blank: BinaryEstimate, x: Columns, table: CellTable, beta: Floats, level: float
 ) -> BinaryEstimate:
-    w, exposed = table.n, table.exposure > 0
-    on = x[exposed]
-    ame, gradient, baseline = _effect(on, w[exposed], beta)
-    fitted = _p(x @ beta)
-    clusters = np.unique(table.la)
+    exposed = np.flatnonzero(table.exposure > 0)
+    clusters, la = np.unique(table.la, return_inverse=True)
     g = len(clusters)
-    scores = np.stack([x[r].T @ (w[r] * (table.y[r] - fitted[r])) for r in _each(table, clusters)])
-    curve = w * fitted * (1 - fitted)
-    hessians = np.stack([(x[r] * curve[r, None]).T @ x[r] for r in _each(table, clusters)])
+    fitted = _p(x.times(beta))
+    scores = x.sums(table.n * (table.y - fitted), la, g)
+    hessians = x.products(table.n * fitted * (1 - fitted), la, g)
     total = hessians.sum(axis=0)
+    on, w = x.take(exposed), table.n[exposed]
+    ame, baseline, gradient = _effect(on, w / w.sum(), beta)
     influence = scores @ np.linalg.solve(total, gradient)
     se_delta = float(np.sqrt(g / (g - 1) * (influence @ influence)))
     left = np.full(g, NAN)
-    for i, cluster in enumerate(clusters):
-        rest = table.la[exposed] != cluster
+    for i in range(g):
+        rest = np.where(la[exposed] == i, 0.0, w)
         if not rest.any() or not _still_identified(total - hessians[i]):
             continue
         # Columns of the cluster alone vanish with it: the pseudo-inverse leaves them where they
         # were, and no other row's probability depends on them.
         step = np.linalg.pinv(total - hessians[i], rcond=1e-10, hermitian=True) @ scores[i]
-        left[i] = _effect(on[rest], w[exposed][rest], beta - step)[0]
+        left[i] = _effect(on, rest / rest.sum(), beta - step)[0]
     se = float(np.sqrt((g - 1) / g * np.sum((left - ame) ** 2)))
     p, ci = t_test(ame, se, blank.df, level)
     notes: tuple[str, ...] = ()
@@ -337,10 +336,6 @@ def _assemble(
         baseline=baseline,
         notes=notes,
     )
-
-
-def _each(table: CellTable, clusters: Ints) -> list[Any]:
-    return [np.flatnonzero(table.la == c) for c in clusters]
 
 
 def _still_identified(hessian: Floats) -> bool:

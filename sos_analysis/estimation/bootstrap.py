@@ -19,7 +19,7 @@ import numpy as np
 
 from .frames import COLLINEAR, Floats, FrameError, independent
 from .grams import Fit, Grams, fit, small_sample
-from .inversion import TIE, InferenceResult, Inversion, report
+from .inversion import TIE, InferenceResult, Inversion, report, wald
 
 Kind = Literal["11", "31"]
 Weights = Literal["rademacher", "webb", "mammen", "normal"]
@@ -211,15 +211,8 @@ def wcr_joint(
     z, h = _influence(grams, result, scores, q)
     moved = v @ z
     residual = v[:, :, None] * z[None] - np.einsum("bh,ghq->bgq", v, h, optimize=True)
-    drawn = _wald(moved, residual)
-    seen = _wald(result.beta[None, :q], (result.scores @ result.bread[:, :q])[None])[0]
+    drawn = wald(moved, residual)
+    seen = wald(result.beta[None, :q], (result.scores @ result.bread[:, :q])[None])[0]
     count = int(np.count_nonzero(drawn >= seen * (1 - TIE)))
     p = max(count, 1) / len(drawn) if exact else (1 + count) / (1 + len(drawn))
     return float(seen), p, exact
-
-
-def _wald(beta: Floats, influence: Floats) -> Floats:
-    """beta' V^-1 beta with V = influence' influence, for a batch: B x q and B x G x q."""
-    variance = np.einsum("bgi,bgj->bij", influence, influence)
-    inverse = np.linalg.pinv(variance, rcond=1e-10, hermitian=True)
-    return np.asarray(np.einsum("bi,bij,bj->b", beta, inverse, beta))

@@ -13,17 +13,10 @@ import numpy as np
 
 from .assignment import ri_t
 from .bootstrap import wcr
+from .columns import Columns, Plain, covariate_blocks, indicators, period_block
 from .estimate import Estimate, Interval, disagree
-from .frames import (
-    CellTable,
-    Floats,
-    FrameError,
-    cell_table,
-    covariate_columns,
-    dummies,
-    pair_codes,
-)
-from .grams import Grams, crv1, crv3, fit, gram, small_sample
+from .frames import CellTable, Floats, FrameError, cell_table, merged, pair_codes
+from .grams import Grams, crv1, crv3, fit, gram_of_codes, small_sample
 from .inference import t_test
 from .inversion import InferenceResult
 from .permutation import Series, slot_permutation
@@ -46,19 +39,12 @@ SSC = (
 )
 
 
-def _columns(names: Sequence[str], *blocks: Floats) -> tuple[list[str], Floats]:
-    return list(names), np.hstack([b if b.ndim == 2 else b[:, None] for b in blocks])
-
-
-def period_effects(table: CellTable) -> tuple[list[str], Floats]:
-    """Group x period indicators, one period of each group left out (group x LA effects follow)."""
-    names: list[str] = []
-    columns: list[Floats] = []
-    for g, label in enumerate(table.groups):
-        for k in np.unique(table.period[table.group == g])[1:]:
-            names.append(f"{label} at {k}")
-            columns.append(((table.group == g) & (table.period == k)).astype(float))
-    return names, np.stack(columns, axis=1) if columns else np.empty((len(table.la), 0))
+def preferred_columns(
+    table: CellTable, effects: tuple[Sequence[str], Floats] | None = None
+) -> Columns:
+    """Columns of the preferred model, the effects first; group x LA effects are taken out."""
+    names, x = ([EFFECT], table.exposure[:, None]) if effects is None else effects
+    return Columns((Plain(tuple(names), x), period_block(table), *covariate_blocks(table)))
 
 
 def preferred_grams(table: CellTable, effects: tuple[Sequence[str], Floats] | None = None) -> Grams:
@@ -69,47 +55,38 @@ def preferred_grams(table: CellTable, effects: tuple[Sequence[str], Floats] | No
     effects : (names, N x q array), optional
         Columns of interest instead of treated x post.
     """
-    names, x = ([EFFECT], table.exposure[:, None]) if effects is None else effects
-    c_names, c = covariate_columns(table)
-    p_names, p = period_effects(table)
-    all_names, design = _columns([*names, *p_names, *c_names], x, p, c)
-    return gram(
-        design,
+    return gram_of_codes(
+        preferred_columns(table, effects),
         table.y,
         table.w,
         table.n,
         table.la,
         table.las,
-        all_names,
         within=pair_codes(table.group, table.la),
-        effects=len(names),
+        effects=1 if effects is None else len(effects[0]),
     )
 
 
-def original_columns(table: CellTable) -> tuple[list[str], Floats]:
+def original_columns(table: CellTable) -> Columns:
     """Columns of the original's model, the effect first: no LA effects, as published."""
-    c_names, c = covariate_columns(table)
     years, code = np.unique(table.year, return_inverse=True)
-    y_names, y = dummies(code.astype(np.int64), [str(v) for v in years], "year")
-    return _columns(
-        [EFFECT, "constant", "post", "treated", *c_names, *y_names],
-        table.exposure,
-        np.ones(len(table.la)),
-        table.post,
-        table.treated,
-        c,
-        y,
+    first = [table.exposure, np.ones(len(table.la)), table.post, table.treated]
+    return Columns(
+        (
+            Plain((EFFECT, "constant", "post", "treated"), np.stack(first, axis=1)),
+            *covariate_blocks(table),
+            indicators(code.astype(np.int64), [str(v) for v in years], "year"),
+        )
     )
 
 
 def original_grams(table: CellTable) -> Grams:
     """Gram matrices of the original's model."""
-    names, x = original_columns(table)
-    return gram(x, table.y, table.w, table.n, table.la, table.las, names)
+    return gram_of_codes(original_columns(table), table.y, table.w, table.n, table.la, table.las)
 
 
 def original_specification(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     la_covariates: Sequence[str] = (),
     *,
@@ -127,7 +104,7 @@ def original_specification(
 
     Parameters
     ----------
-    frame : DataFrame
+    frame : DataFrame or CellTable
         Cell rows, see `frames.cell_table`.
     covariates, la_covariates : sequence of str
         Categorical columns, and numeric LA-by-year columns.
@@ -143,10 +120,11 @@ def original_specification(
 
     table = cell_table(frame, covariates, la_covariates, period=period)
     grams = original_grams(table)
-    names, x = original_columns(table)
-    kept = [names.index(str(name)) for name in grams.names]
-    result = sm.WLS(table.y, x[:, kept], weights=table.w).fit(
-        cov_type="cluster", cov_kwds={"groups": table.la, "use_correction": False}
+    cells, _ = merged(table, groups=False, calendar=True)
+    columns = original_columns(cells)
+    kept = columns.only(np.isin(columns.names, grams.names))
+    result = sm.WLS(cells.y, kept.written_out(), weights=cells.w).fit(
+        cov_type="cluster", cov_kwds={"groups": cells.la, "use_correction": False}
     )
     att = float(result.params[0])
     se1 = float(result.bse[0]) * float(np.sqrt(small_sample(grams)))
@@ -169,7 +147,7 @@ def original_specification(
 
 
 def preferred(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     la_covariates: Sequence[str] = (),
     *,
@@ -194,7 +172,7 @@ def preferred(
 
     Parameters
     ----------
-    frame : DataFrame
+    frame : DataFrame or CellTable
         Cell rows, see `frames.cell_table`.
     covariates, la_covariates : sequence of str
         Categorical and numeric covariates of the regression.
@@ -250,7 +228,7 @@ def preferred(
 
 
 def estimate(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     series: Series | None = None,
     *,
     specification: Literal["preferred", "original"] = "preferred",
@@ -281,24 +259,24 @@ def estimate(
 
 
 def _absorbing(table: CellTable, grams: Grams) -> float:
-    """The effect from linearmodels.AbsorbingLS, on the columns the Gram engine kept."""
+    """The effect from linearmodels.AbsorbingLS, on the numbers the Gram engine kept."""
     import pandas as pd
     from linearmodels.iv.absorbing import AbsorbingLS
 
-    c_names, c = covariate_columns(table)
-    kept = [i for i, name in enumerate(c_names) if name in grams.names]
+    cells, _ = merged(table, groups=True, calendar=False)
+    absorbed = {
+        "group_la": pair_codes(cells.group, cells.la),
+        "group_period": pair_codes(cells.group, cells.period),
+        # Categories too: their coefficients are not shown, and each would be solved for apart.
+        **{f"c{i}": codes for i, (_, codes) in enumerate(cells.categories.values())},
+    }
+    absorb = pd.DataFrame({name: pd.Categorical(codes) for name, codes in absorbed.items()})
+    numeric = [name for name in cells.numeric if name in grams.names]
     exog = pd.DataFrame(
-        np.hstack([table.exposure[:, None], c[:, kept]]),
-        columns=["effect", *(f"c{i}" for i in kept)],
-    )
-    absorb = pd.DataFrame(
-        {
-            "group_la": pd.Categorical(pair_codes(table.group, table.la)),
-            "group_period": pd.Categorical(pair_codes(table.group, table.period)),
-        }
+        {"effect": cells.exposure, **{f"x{i}": cells.numeric[n] for i, n in enumerate(numeric)}}
     )
     model = AbsorbingLS(
-        pd.Series(table.y, name="y"), exog, absorb=absorb, weights=pd.Series(table.w, name="w")
+        pd.Series(cells.y, name="y"), exog, absorb=absorb, weights=pd.Series(cells.w, name="w")
     )
     options: dict[str, Any] = {"atol": 1e-14, "btol": 1e-14, "maxiter": 10_000}
     result = model.fit(

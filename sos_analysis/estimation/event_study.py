@@ -90,7 +90,7 @@ class EventStudy:
 
 
 def event_study(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     la_covariates: Sequence[str] = (),
     *,

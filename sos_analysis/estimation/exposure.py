@@ -18,7 +18,7 @@ import numpy as np
 
 from .did import preferred_grams
 from .estimate import Interval
-from .frames import COLLINEAR, Floats, FrameError, cell_table
+from .frames import COLLINEAR, Floats, FrameError, cell_table, pair_codes
 from .grams import Grams, crv3, fit
 from .heterogeneity import recombined
 from .inference import t_test
@@ -135,8 +135,7 @@ def exposure_model(
         use = UseEstimate(float("nan"), (float("nan"), float("nan")), users)
     design = None if series is None else slot_design(table, series)
     # The part of each group and period that counts, by its individuals, whoever they are.
-    keys = np.stack([table.group, table.period], axis=1)
-    number = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+    number = pair_codes(table.group, table.period)
     counts = np.bincount(number, table.n * when) / np.bincount(number, table.n)
     made = []
     for strength in strengths:

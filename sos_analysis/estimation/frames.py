@@ -9,7 +9,7 @@ sums are sums of integers, hence exact, so no result depends on row order or on 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +93,7 @@ class CellTable:
 
 
 def cell_table(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     numeric: Sequence[str] = (),
     *,
@@ -103,8 +103,10 @@ def cell_table(
 
     Parameters
     ----------
-    frame : DataFrame
-        Columns ``la, treated, post, n, y_sum`` and `period`; optionally ``group`` (default: one
+    frame : DataFrame or CellTable
+        A table made before is given back, so that one serves several estimates; it must carry
+        these covariates and no others. A frame has the
+        columns ``la, treated, post, n, y_sum`` and `period`; optionally ``group`` (default: one
         group), ``year``, ``y_sq``, ``weight`` and ``copies`` (default 1), and the covariates.
     covariates, numeric : sequence of str
         Categorical and numeric covariate columns.
@@ -116,6 +118,13 @@ def cell_table(
     FrameError
         A column is missing, a value is missing or negative, or treated/post is not 0/1.
     """
+    if isinstance(frame, CellTable):
+        if [*frame.categories, *frame.numeric] != [*covariates, *numeric]:
+            raise FrameError(
+                f"the table was made with {_listed([*frame.categories, *frame.numeric])}, "
+                f"but {_listed([*covariates, *numeric])} are asked for; make it anew"
+            )
+        return frame
     import pandas as pd
 
     needed = ["la", "treated", "post", "n", "y_sum", period, *covariates, *numeric]
@@ -155,25 +164,26 @@ def cell_table(
         work["c:" + name] = spell("c:" + name, kept[name])
     for name in numeric:
         work["x:" + name] = kept[name].to_numpy(dtype=float)
-    keys = list(work)
-    sums = {"n": kept["n"].to_numpy(dtype=float), "y_sum": kept["y_sum"].to_numpy(dtype=float)}
-    sums["y_sq"] = (
-        kept["y_sq"].to_numpy(dtype=float) if "y_sq" in kept else np.full(len(kept), np.nan)
-    )
+    sums = {name: kept[name].to_numpy(dtype=float) for name in ("n", "y_sum")}
+    squares = kept["y_sq"].to_numpy(dtype=float) if "y_sq" in kept else None
     for name, values in {**work, **sums}.items():
-        if name != "y_sq" and not np.isfinite(values).all():
+        if not np.isfinite(values).all():
             raise FrameError(f"column {name.split(':')[-1]!r} has a missing or infinite value")
     if (work["weight"] < 0).any() or (work["copies"] <= 0).any():
         raise FrameError("column 'weight' must not be negative and 'copies' must be above 0")
-    # Sorting by the sums too fixes the order of addition even where sums are not integers.
-    rows = pd.DataFrame({**work, **sums}).sort_values([*keys, "n", "y_sum"], kind="stable")
-    grouped = rows.groupby(keys, sort=True, observed=True)[["n", "y_sum", "y_sq"]]
-    table = grouped.sum(min_count=1).reset_index()
-    table = table.loc[table["weight"].to_numpy() > 0]
+    first, number = distinct([*work.values()])
+    # Sums of integers are exact; others are added up in an order of their own.
+    order = slice(None) if _whole(*sums.values()) else np.lexsort([*sums.values()])
+    table = {name: values[first] for name, values in work.items()}
+    for name, values in sums.items():
+        table[name] = np.bincount(number[order], values[order])
+    table["y_sq"] = _known_sums(number[order], None if squares is None else squares[order])
+    taken = table["weight"] > 0
+    table = {name: values[taken] for name, values in table.items()}
 
     def coded(name: str) -> tuple[tuple[str, ...], Ints]:
-        there, codes = np.unique(table[name].to_numpy(), return_inverse=True)
-        return tuple(str(v) for v in words[name][there]), codes.astype(np.int64)
+        there, codes = _from_zero(table[name])
+        return tuple(str(v) for v in words[name][there]), codes
 
     las, la = coded("la")
     groups, group = coded("group")
@@ -182,18 +192,99 @@ def cell_table(
         groups=groups,
         la=la,
         group=group,
-        period=table["period"].to_numpy(dtype=np.int64),
-        year=table["year"].to_numpy(dtype=np.int64),
-        treated=table["treated"].to_numpy(dtype=float),
-        post=table["post"].to_numpy(dtype=float),
-        n=table["n"].to_numpy(dtype=float),
-        y_sum=table["y_sum"].to_numpy(dtype=float),
-        y_sq=table["y_sq"].to_numpy(dtype=float),
-        weight=table["weight"].to_numpy(dtype=float),
-        copies=table["copies"].to_numpy(dtype=float),
+        period=table["period"],
+        year=table["year"],
+        treated=table["treated"],
+        post=table["post"],
+        n=table["n"],
+        y_sum=table["y_sum"],
+        y_sq=table["y_sq"],
+        weight=table["weight"],
+        copies=table["copies"],
         categories={name: coded("c:" + name) for name in covariates},
-        numeric={name: table["x:" + name].to_numpy(dtype=float) for name in numeric},
+        numeric={name: table["x:" + name] for name in numeric},
     )
+
+
+def merged(table: CellTable, *, groups: bool, calendar: bool) -> tuple[CellTable, Floats]:
+    """Cells that a model cannot tell apart as one: weights in `n`, weighted sums in `y_sum`.
+
+    Coefficients and scores by cluster are the same on far fewer rows.
+
+    Parameters
+    ----------
+    groups : whether the model knows matched groups.
+    calendar : whether time is the calendar year, not the event time.
+
+    Returns
+    -------
+    The table, and the individuals behind each of its rows.
+    """
+    keys = [table.la, table.treated, table.post, table.year if calendar else table.period]
+    keys += [table.group] if groups else []
+    keys += [codes for _, codes in table.categories.values()]
+    first, number = distinct([*keys, *table.numeric.values()])
+    n, y_sum, individuals = (
+        np.bincount(number, values).astype(np.float64)
+        for values in (table.w, table.weight * table.y_sum, table.n)
+    )
+    ones = np.ones(len(first))
+    found = replace(rows_of(table, first), n=n, y_sum=y_sum, weight=ones, copies=ones)
+    return found, individuals
+
+
+def rows_of(table: CellTable, index: Any) -> CellTable:
+    """Some rows of a table, in the order given."""
+    names = ("la", "group", "period", "year", "treated", "post", "n", "y_sum", "y_sq")
+    return replace(
+        table,
+        **{name: getattr(table, name)[index] for name in (*names, "weight", "copies")},
+        categories={k: (levels, codes[index]) for k, (levels, codes) in table.categories.items()},
+        numeric={k: values[index] for k, values in table.numeric.items()},
+    )
+
+
+def distinct(columns: Sequence[NDArray[Any]]) -> tuple[Ints, Ints]:
+    """First row, and number, of each distinct combination, in the order of the columns' values."""
+    key, size = np.zeros(len(columns[0]), dtype=np.int64), 1
+    for column in columns:
+        if column.dtype.kind == "f" and not _whole(column):
+            values = np.unique(column, return_inverse=True)[1].astype(np.int64)
+        else:
+            values = column.astype(np.int64) - int(column.min(initial=0))
+        width = int(values.max(initial=0)) + 1
+        if size * width > 2**62:  # number what there is so far anew: int64 would overflow
+            key = np.unique(key, return_inverse=True)[1].astype(np.int64)
+            size = int(key.max(initial=0)) + 1
+        key, size = key * width + values, size * width
+    _, first, number = np.unique(key, return_index=True, return_inverse=True)
+    return first.astype(np.int64), number.astype(np.int64)
+
+
+def _from_zero(codes: Ints) -> tuple[Ints, Ints]:
+    """Codes that occur, none negative, and each row's number among them."""
+    there = np.flatnonzero(np.bincount(codes))
+    place = np.zeros(int(there[-1]) + 1 if len(there) else 0, dtype=np.int64)
+    place[there] = np.arange(len(there))
+    return there, place[codes]
+
+
+def _whole(*values: Floats) -> bool:
+    """Whether all are integers whose sums are exact."""
+    return all((v == np.rint(v)).all() and np.abs(v).sum() < 2**53 for v in values)
+
+
+def _known_sums(number: Ints, values: Floats | None) -> Floats:
+    """Sums of what is not missing; NaN where all is."""
+    if values is None:
+        return np.full(int(number.max(initial=-1)) + 1, np.nan)
+    known = ~np.isnan(values)
+    found = np.bincount(number, np.where(known, values, 0.0))
+    return np.where(np.bincount(number, known) > 0, found, np.nan)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"the covariates {', '.join(names)}" if names else "no covariate"
 
 
 def _spelt(column: pd.Series) -> tuple[NDArray[np.str_], Ints]:
@@ -250,8 +341,18 @@ def independent(gram: Floats) -> NDArray[np.bool_]:
     """
     scale = np.sqrt(np.diag(gram))
     keep = scale > 0
+    if np.count_nonzero(keep) <= 1:
+        return keep
     safe = np.where(keep, scale, 1.0)
     work = gram / np.outer(safe, safe)
+    # The squared pivots of Cholesky are the same residual variances: where all are well above the
+    # limit, as they mostly are, one factorisation answers for all columns.
+    seen = work[np.ix_(keep, keep)]
+    try:
+        if (np.square(np.diag(np.linalg.cholesky(seen))) > 10 * COLLINEAR).all():
+            return keep
+    except np.linalg.LinAlgError:
+        pass
     for j in range(len(scale)):
         if not keep[j] or work[j, j] < COLLINEAR:
             keep[j] = False

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .columns import Columns
 from .frames import COLLINEAR, Floats, FrameError, Ints, independent
 
 
@@ -98,8 +99,7 @@ def gram(
     absorbed = 0
     if within is not None:
         absorbed = len(np.unique(within))
-        if len(np.unique(within.astype(np.int64) * g_count + cluster)) != absorbed:
-            raise FrameError("fixed effects to be taken out must lie inside clusters")
+        _check_inside(within, cluster)
     scale = np.einsum("n,nk->k", w, x * x)
     for g in range(g_count):
         rows = np.flatnonzero(cluster == g)
@@ -115,6 +115,53 @@ def gram(
             xg = xg - (means / total[:, None])[code]
         weighted = xg * wg[:, None]
         xx[g], xy[g], count[g] = weighted.T @ xg, weighted.T @ yg, n[rows].sum()
+    return _kept(xx, xy, count, scale, clusters, names, effects, len(y), absorbed)
+
+
+def gram_of_codes(
+    x: Columns,
+    y: Floats,
+    w: Floats,
+    n: Floats,
+    cluster: Ints,
+    clusters: Sequence[str],
+    within: Ints | None = None,
+    effects: int = 1,
+) -> Grams:
+    """The same from columns that are kept as codes; `within` numbered from 0 without gaps."""
+    if not (np.isfinite(x.plain[1]).all() and np.isfinite(y).all() and np.isfinite(w).all()):
+        raise FrameError("the design has a missing or infinite value; drop or fill such rows first")
+    count, absorbed = len(clusters), 0
+    if within is None:
+        xx, xy = x.products(w, cluster, count), x.sums(w * y, cluster, count)
+    else:
+        absorbed = int(within.max()) + 1
+        _check_inside(within, cluster)
+        xx, xy = x.demeaned(y, w, within, cluster, count)
+    size = np.bincount(cluster, n, minlength=count).astype(np.float64)
+    return _kept(xx, xy, size, x.squares(w), clusters, x.names, effects, len(y), absorbed)
+
+
+def _check_inside(within: Ints, cluster: Ints) -> None:
+    owner = np.zeros(int(within.max()) + 1, dtype=np.int64)
+    owner[within] = cluster
+    if (owner[within] != cluster).any():
+        raise FrameError("fixed effects to be taken out must lie inside clusters")
+
+
+def _kept(
+    xx: Floats,
+    xy: Floats,
+    n: Floats,
+    scale: Floats,
+    clusters: Sequence[str],
+    names: Sequence[str],
+    effects: int,
+    cells: int,
+    absorbed: int,
+) -> Grams:
+    """Leave out columns that are collinear with those before them."""
+    k = len(names)
     total_xx = xx.sum(axis=0)
     # A column that was constant inside every fixed effect leaves only rounding noise behind.
     noise = np.diag(total_xx) < COLLINEAR * np.where(scale > 0, scale, 1.0)
@@ -133,8 +180,8 @@ def gram(
         names=tuple(np.asarray(names, dtype=object)[keep]),
         xx=xx[:, keep][:, :, keep],
         xy=xy[:, keep],
-        n=count,
-        cells=len(y),
+        n=n,
+        cells=cells,
         absorbed=absorbed,
         dropped=tuple(np.asarray(names, dtype=object)[~keep]),
     )

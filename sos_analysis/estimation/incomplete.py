@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .did import preferred_grams, treated_mean
+from .did import preferred_columns, preferred_grams, treated_mean
 from .estimate import Interval
-from .frames import CellTable, Floats, FrameError, cell_table, covariate_columns, pair_codes
+from .frames import CellTable, Floats, FrameError, cell_table, distinct, pair_codes
 from .grams import crv3, fit
 from .inference import t_test
 
@@ -72,7 +72,7 @@ class Bounds:
 
 
 def point(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | CellTable,
     covariates: Sequence[str] = (),
     *,
     period: str = "event_time",
@@ -103,21 +103,15 @@ def outcome_weights(table: CellTable) -> Floats:
     By Frisch and Waugh, the exposure's residual after all other columns, times the regression
     weight, over its weighted sum of squares.
     """
-    from .did import period_effects
-
     grams = preferred_grams(table)
-    names, periods = period_effects(table)
-    c_names, c = covariate_columns(table)
-    x = np.hstack([table.exposure[:, None], periods, c])
-    all_names = ["treated x post", *names, *c_names]
-    x = x[:, [all_names.index(name) for name in grams.names]]
+    columns = preferred_columns(table)
+    at = {name: j for j, name in enumerate(columns.names)}
+    direction = np.zeros(len(at))
+    direction[[at[str(name)] for name in grams.names]] = fit(grams).bread[:, 0]
     code, w = pair_codes(table.group, table.la), table.w
-    total = np.bincount(code, w)
-    # One column at a time: the design may be large.
-    residual = np.zeros(len(w))
-    for j, direction in enumerate(fit(grams).bread[:, 0]):
-        residual += direction * (x[:, j] - (np.bincount(code, w * x[:, j]) / total)[code])
-    return np.asarray(table.weight * residual)
+    along = columns.times(direction)
+    means = np.bincount(code, w * along) / np.bincount(code, w)
+    return np.asarray(table.weight * (along - means[code]))
 
 
 def worst_case(
@@ -154,9 +148,7 @@ def worst_case(
     each = outcome_weights(table)
     recorded = float(each @ table.y_sum)
     # One entry for each set of individuals, whatever the number of its copies.
-    key = np.unique(np.stack([table.la, codes], 1)[unsure], axis=0, return_inverse=True)[1]
-    key = key.reshape(-1)
-    first = np.unique(key, return_index=True)[1]
+    first, key = distinct([table.la[unsure], codes[unsure]])
     size = room[unsure][first]
     if not np.allclose(size[key], room[unsure]):
         raise FrameError(f"rows with one {origin!r} differ in what is missing; mark cells uniquely")

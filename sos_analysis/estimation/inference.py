@@ -29,6 +29,7 @@ from .grams import (
     crv3,
     fit,
     gram,
+    gram_of_codes,
     leave_one_out,
 )
 from .inversion import InferenceResult, Inversion
@@ -47,6 +48,7 @@ __all__ = [
     "crv3",
     "fit",
     "gram",
+    "gram_of_codes",
     "leave_one_out",
     "ri_t",
     "size_strata",

@@ -17,20 +17,16 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import CellTable, Floats, FrameError, Ints, pair_codes
-from .inversion import TIE, InferenceResult, Inversion, report
+from .frames import CellTable, Floats, FrameError, Ints, distinct, pair_codes
+from .inversion import TIE, InferenceResult, Inversion, report, wald
+from .slot_maps import LostEffect, Studentise
+from .slot_maps import maps_of as _maps
 from .swings import in_role, swings
-
-Studentise = Literal["crv3", "crv1", "none"]
-
-
-class LostEffect(FrameError):
-    """Leaving out one role of a design leaves its effect unidentified."""
 
 
 class Series(Protocol):
@@ -168,10 +164,11 @@ def slot_design(table: CellTable, series: Series) -> SlotDesign:
         raise FrameError(f"no series for the cluster(s) {', '.join(absent)} of the design")
     places = zip(series.place_group, series.place_time, strict=True)
     windows = {(str(series.groups[int(g)]), int(k)): s for s, (g, k) in enumerate(places)}
-    keys = np.stack([table.group, table.la, table.period, table.treated, table.post], axis=1)
-    rows, index = np.unique(keys.astype(np.int64), axis=0, return_inverse=True)
-    weight = np.bincount(index.reshape(-1), table.w, minlength=len(rows)).astype(np.float64)
-    wanted = [(table.groups[g], int(k)) for g, k in rows[:, [0, 2]]]
+    first, index = distinct([table.group, table.la, table.period, table.treated, table.post])
+    weight = np.bincount(index, table.w, minlength=len(first)).astype(np.float64)
+    group, role, period = table.group[first], table.la[first], table.period[first]
+    treated, post = table.treated[first], table.post[first]
+    wanted = [(table.groups[g], int(k)) for g, k in zip(group, period, strict=True)]
     lost = sorted({f"{g} at {k}" for g, k in wanted if (g, k) not in windows})
     if lost:
         raise FrameError(f"no series for the window(s) {', '.join(lost)} of the design")
@@ -182,17 +179,16 @@ def slot_design(table: CellTable, series: Series) -> SlotDesign:
     y = np.asarray(series.mean, dtype=float)[np.ix_(order, used)]
     exposure = np.asarray(series.exposure, dtype=float)[np.ix_(order, used)]
     window = np.array([renumber[windows[key]] for key in wanted])
-    treated, post = rows[:, 3].astype(float), rows[:, 4].astype(float)
     y, exposure = fill(y, n), fill(exposure, n)
     return SlotDesign(
         las=table.las,
-        role=rows[:, 1],
+        role=role,
         window=window,
-        slot=pair_codes(rows[:, 0], rows[:, 1]),
-        group_period=pair_codes(rows[:, 0], rows[:, 2]),
+        slot=pair_codes(group, role),
+        group_period=pair_codes(group, period),
         treated=treated,
         post=post,
-        period=rows[:, 2],
+        period=period,
         weight=weight,
         y=y,
         exposure=exposure,
@@ -202,57 +198,10 @@ def slot_design(table: CellTable, series: Series) -> SlotDesign:
             n > 0,
             np.asarray(series.place_group)[used],
             np.bincount(window, post, len(used)) == 0,
-            (np.bincount(rows[:, 1], treated, len(order)) > 0).astype(float),
+            (np.bincount(role, treated, len(order)) > 0).astype(float),
         ),
         filled=int((n <= 0).sum()),
     )
-
-
-def _maps(design: SlotDesign, x: Floats, studentise: Studentise, tested: int) -> Floats:
-    """Linear maps from slot-period outcomes to coefficients and their cluster influences.
-
-    Returns an array ((1 + R) q) x M: q coefficients, then for each role its influence on them
-    (CRV1: score times bread; CRV3: change when the role is left out), q = `tested`.
-    """
-    roles, m = len(design.las), len(design.weight)
-    effects = np.hstack(
-        [_indicators(design.slot), _indicators(design.group_period), np.empty((m, 0))]
-    )
-
-    def solve(w: Floats) -> tuple[Floats, Floats, Floats]:
-        root = np.sqrt(w)[:, None]
-        hat = np.linalg.pinv(effects * root, rcond=1e-10) * root.T
-        annihilator = np.eye(m) - effects @ hat
-        residual = annihilator @ x
-        gram = residual.T @ (w[:, None] * residual)
-        if np.linalg.matrix_rank(gram, tol=1e-9 * max(gram.max(), 1e-300), hermitian=True) < len(
-            gram
-        ):
-            return np.full((x.shape[1], m), np.nan), annihilator, residual
-        return np.linalg.solve(gram, residual.T * w), annihilator, residual
-
-    coefficient, annihilator, residual = solve(design.weight)
-    if np.isnan(coefficient).any():
-        raise FrameError("the effect is not identified in the slots of this design")
-    blocks = [coefficient[:tested]]
-    for r in range(roles):
-        mine = design.role == r
-        if studentise != "crv3":
-            own = np.where(mine, coefficient[:tested], 0.0)
-            blocks.append(own @ annihilator - (own @ residual) @ coefficient)
-        else:
-            without, _, _ = solve(np.where(mine, 0.0, design.weight))
-            if np.isnan(without).any():
-                raise LostEffect(
-                    f"leaving out {design.las[r]!r} leaves the effect unidentified; "
-                    "use studentise='crv1'"
-                )
-            blocks.append(np.sqrt((roles - 1) / roles) * (without - coefficient)[:tested])
-    return np.vstack(blocks)
-
-
-def _indicators(codes: Ints) -> Floats:
-    return (codes[:, None] == np.unique(codes)[None, :]).astype(float)
 
 
 def _over_roles(
@@ -467,15 +416,11 @@ def slot_joint(
     fillings, exact = arrangements(strata_codes(strata, design.las), draws, seed)
     over = _over_roles(design, maps, design.y)
 
-    def wald(rows: Ints) -> Floats:
+    def statistic(rows: Ints) -> Floats:
         stats = _apply(over, rows)
-        beta = stats[:, :tested]
-        influence = stats[:, tested:].reshape(len(rows), -1, tested)
-        variance = np.einsum("bgi,bgj->bij", influence, influence, optimize=True)
-        inverse = np.linalg.pinv(variance, rcond=1e-10, hermitian=True)
-        return np.asarray(np.einsum("bi,bij,bj->b", beta, inverse, beta))
+        return wald(stats[:, :tested], stats[:, tested:].reshape(len(rows), -1, tested))
 
-    seen = float(wald(np.arange(len(design.las))[None, :])[0])
-    drawn = wald(fillings)
+    seen = float(statistic(np.arange(len(design.las))[None, :])[0])
+    drawn = statistic(fillings)
     count = int(np.count_nonzero(drawn >= seen * (1 - TIE)))
     return seen, count / len(drawn) if exact else (1 + count) / (1 + len(drawn)), exact

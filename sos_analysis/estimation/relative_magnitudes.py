@@ -205,7 +205,16 @@ def relative_magnitudes(
 
     def accepts(multiple: float) -> Callable[[Floats], np.ndarray]:
         tests = _tests(given, chosen, multiple, kappa, noise)
-        return lambda theta: ~np.all([t.rejects(theta, size) for t in tests], axis=0)
+
+        def kept(theta: Floats) -> np.ndarray:
+            rejected = np.ones(len(theta), dtype=bool)
+            for test in tests:
+                rejected &= test.rejects(theta, size)
+                if not rejected.any():
+                    break  # one test that does not reject is enough
+            return ~rejected
+
+        return kept
 
     original = normal_interval(given, chosen, level)
     bounds = tuple(Bound(float(v), *_ends(accepts(float(v)), given, chosen, float(v))) for v in m)

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from .frames import COLLINEAR, Floats, FrameError, Ints
 from .inversion import TIE
 from .permutation import arrangements
+from .slot_maps import parts_of
 
 Effects = Literal["none", "cluster", "slot"]
 #: Level at which a specification counts as telling a difference.
@@ -118,17 +118,11 @@ def fixed_basis(rows: Rows, effects: Effects) -> Floats:
     """
     root = np.sqrt(rows.weight)
     if effects == "slot":
-        slot, block = (np.unique(c, return_inverse=True)[1] for c in (rows.slot, rows.block))
-        size = int(slot.max()) + 1
-        ends = np.ones(len(slot)), (slot, size + block)
-        graph = coo_array(ends, shape=(size + int(block.max()) + 1,) * 2)
-        part = connected_components(graph, directed=False)[1][slot]
         bases = []
-        for one in range(int(part.max()) + 1):
-            mine = np.flatnonzero(part == one)
-            own = np.hstack([_indicators(slot[mine]), _indicators(block[mine])])
+        for mine in parts_of(rows.slot, rows.block):
+            own = np.hstack([_indicators(rows.slot[mine]), _indicators(rows.block[mine])])
             found = _basis(own * root[mine, None])
-            wide = np.zeros((len(slot), found.shape[1]))
+            wide = np.zeros((len(root), found.shape[1]))
             wide[mine] = found
             bases.append(wide)
         return np.hstack(bases)
@@ -255,7 +249,15 @@ class Curve:
 
     def where(self, **chosen: str) -> NDArray[np.bool_]:
         """Specifications that made these choices."""
-        return np.array([all(w[k] == v for k, v in chosen.items()) for w in self.ways])
+        found = np.ones(len(self.ways), dtype=bool)
+        for name, value in chosen.items():
+            found &= self._chosen[name] == value
+        return found
+
+    @cached_property
+    def _chosen(self) -> Mapping[str, NDArray[np.str_]]:
+        """What every way chose, by name; exhibits ask a hundred times."""
+        return {name: np.array([way[name] for way in self.ways]) for name in self.ways[0]}
 
 
 def curve(
