@@ -17,12 +17,14 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sos_analysis.errors import DisclosureError, SosError
 from sos_analysis.pipeline import scan_notebooks as notebooks
 from sos_analysis.pipeline import scan_pages as pages
+from sos_analysis.pipeline import scan_pdf
 from sos_analysis.pipeline.scan_known import (
     Known,
     file_digest,
@@ -108,7 +110,6 @@ class _Scanner:
         self.headings: set[str] = set()
         self.names_of = Names()
         self.tokens: dict[str, set[str]] = {}
-        self.pairs: set[tuple[str, str]] = set()
         self.dates = known_dates()
         self.names = machine_names()
         self.read: dict[str, str] = {}
@@ -227,9 +228,6 @@ class _Scanner:
         bare = html.unescape(re.sub(r"<[^<]*?>", "", body)).lower()
         spaced = html.unescape(re.sub(r"<[^<]*?>", " ", body)).lower()
         self.tokens[name] = set(re.findall(r"\w+", f"{bare} {spaced}"))
-        self.pairs |= pages.neighbours(whole.text) | pages.neighbours(
-            html.unescape(re.sub(r"<[^<]*?>", " ", body))
-        )
 
     def download(self, path: Path) -> None:
         inside = path.relative_to(self.site / "downloads").as_posix()
@@ -318,25 +316,19 @@ class _Scanner:
         self.marks(path, "file", text)
 
     def pdf(self, path: Path) -> None:
-        for where, text in pages.pdf_texts(path):
-            self.marks(path, where, text)
-            if not where.startswith("page "):
-                self.number(path, where, text)
-                continue
-            words = [w.lower() for w in pages.WORD.findall(text)]
-            around = zip(["", *words], words, [*words[1:], ""], strict=False)
-            self.tell(
-                path,
-                where,
-                (
-                    f"a number that no page shows so: {' '.join(three)!r}"
-                    for three in around
-                    if three[1][:1].isdigit()
-                    and three[:2] not in self.pairs
-                    and three[1:] not in self.pairs
-                    and any(numbers(" ".join(three)))
-                ),
-            )
+        faults: dict[str, list[str]] = {}
+        for where, kind, text in scan_pdf.findings(path, self.printed):
+            if kind == "mark":
+                self.marks(path, where, text)
+            else:
+                faults.setdefault(where, []).append(text)
+        for where, found in faults.items():
+            self.tell(path, where, iter(found))
+
+    @cached_property
+    def printed(self) -> scan_pdf.Printed:
+        """What a PDF of these pages can say."""
+        return scan_pdf.printed(self.site)
 
     def notebook(self, path: Path) -> None:
         content = json.loads(self.text(path))

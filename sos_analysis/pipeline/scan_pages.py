@@ -1,12 +1,10 @@
-"""HTML, Markdown and PDF as the texts that a reader, a machine or a screen reader can get at."""
+"""HTML and Markdown as the texts that a reader, a machine or a screen reader can get at."""
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Collection, Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 VOID = frozenset(
@@ -236,48 +234,6 @@ def said_of_files(value: Any) -> Iterator[str]:
 def fenced(source: str) -> str:
     """Code of a page's source."""
     return "\n".join(re.findall(r"^```.*?^```", source, re.MULTILINE | re.DOTALL))
-
-
-WORD = re.compile(r"[^\W_]+(?:[.,'’-][^\W_]+)*", re.UNICODE)
-
-
-def neighbours(text: str) -> set[tuple[str, str]]:
-    """Pairs of words that follow each other."""
-    words = [w.lower() for w in WORD.findall(text)]
-    return set(itertools.pairwise(words))
-
-
-def pdf_texts(path: Path) -> Iterator[tuple[str, str]]:
-    """(where, text) of a PDF: pages, properties, notes, names of attached files.
-
-    Raises
-    ------
-    OSError, ValueError
-        The file cannot be read as a PDF.
-    """
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
-
-    try:
-        reader = PdfReader(path)
-        for name, value in (reader.metadata or {}).items():
-            yield f"property {name}", str(value)
-        xmp = reader.xmp_metadata
-        if xmp is not None:
-            yield (
-                "property XMP",
-                re.sub(r"<[^>]*>", " ", xmp.stream.get_data().decode("utf-8", "replace")),
-            )
-        for name in reader.attachments:
-            yield "attachment", name
-        for number, page in enumerate(reader.pages, start=1):
-            yield f"page {number}", page.extract_text()
-            for note in page.annotations or []:
-                content = note.get_object().get("/Contents")
-                if content:
-                    yield f"note on page {number}", str(content)
-    except PyPdfError as error:
-        raise ValueError(str(error)) from error
 
 
 def data_rows(text: str) -> Iterator[str]:
