@@ -26,17 +26,22 @@ from sos_analysis.pipeline import scan_notebooks as notebooks
 from sos_analysis.pipeline import scan_pages as pages
 from sos_analysis.pipeline import scan_pdf
 from sos_analysis.pipeline.scan_known import (
+    DRAWN,
     Known,
     file_digest,
+    is_built,
     known,
+    page_comments,
+    page_styles,
     template_cells,
     template_names,
-    theme_classes,
     theme_files,
     theme_lines,
+    theme_pictures,
 )
 from sos_analysis.pipeline.scan_marks import (
     counts_said,
+    encoded,
     known_dates,
     machine_names,
     numbers,
@@ -134,7 +139,8 @@ class _Scanner:
         """Record-level values, paths and names; every text comes by here once."""
         self.tell(path, where, record_level(text, self.dates, self.can.hashes))
         self.tell(path, where, traces(text, self.names))
-        self.tell(path, where, counts_said(text))
+        self.tell(path, where, encoded(text))
+        self.tell(path, where, counts_said(text, self.can.vouched))
 
     def fault(self, path: Path, text: str) -> None:
         self.problems.append(f"{path.relative_to(self.site).as_posix()}: {text}")
@@ -185,7 +191,8 @@ class _Scanner:
     def page(self, path: Path) -> None:
         raw = self.text(path)
         self._index_words(path, raw)
-        left = pages.read(self.can.strip(raw))
+        left_raw = self.can.strip(raw)
+        left = pages.read(left_raw)
         self.tell(path, "text", self.can.wrong_claims(raw))
         self.number(path, "text", self.can.unsaid(left.text))
         self.marks(path, "text", left.text)
@@ -193,15 +200,18 @@ class _Scanner:
             self.number(path, f"attribute {name}", self.can.unsaid(value))
             self.marks(path, f"attribute {name}", value)
         for comment in left.comments:
-            self.number(path, "comment", comment)
+            said = " ".join(comment.split())
+            if said not in page_comments():
+                self.fault(path, f"a comment that no template has: {said[:60]!r}")
             self.marks(path, "comment", comment)
         for name, value in left.quiet:
-            self.tell(path, f"attribute {name}", counts_said(value))
-        for name, kind, value in pages.hidden(left, theme_classes()):
+            self.tell(path, f"attribute {name}", counts_said(value, self.can.vouched))
+        for where, kind, value in pages.hidden(left, is_built, page_styles()):
             if kind == "number":
-                self.number(path, f"attribute {name}", value)
+                self.number(path, where, value)
             else:
-                self.tell(path, f"attribute {name}", iter([value]))
+                self.tell(path, where, iter([value]))
+        self.tell(path, "page", encoded(left_raw))
         for formula in left.formulas:
             self.tell(path, "formula", typed_people(formula))
         for block in left.code:
@@ -259,10 +269,8 @@ class _Scanner:
         left = pages.read(self.can.strip(self.text(path)))
         for name, value in left.spoken:
             self.number(path, f"attribute {name}", value)
-        for name, kind, value in pages.hidden(left):
-            self.tell(
-                path, f"attribute {name}", numbers(value) if kind == "number" else iter([value])
-            )
+        for where, kind, value in pages.hidden(left, is_built, ()):
+            self.tell(path, where, numbers(value) if kind == "number" else iter([value]))
         for where, value in left.places:
             self.names_of.add(path, f"attribute {where}", value)
         self.number(path, "text", left.text)
@@ -303,6 +311,8 @@ class _Scanner:
             return
         lines = self.text(path).splitlines()
         found = "\n".join(line for line in lines if line.strip() not in theme_lines())
+        known_pictures = theme_pictures()
+        found = DRAWN.sub(lambda m: " " if m[0] in known_pictures else m[0], found)
         self.marks(path, "text", found)
         said = re.findall(r"/\*.*?\*/|(?<![:\w])//[^\n]*|<!--.*?-->", found, re.DOTALL)
         if path.suffix == ".js":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -53,7 +53,8 @@ _GEOMETRY = re.compile(
     r"^(?:[cdrxy]|[cfr][xy]|[dxy][12xy]?|points|width|height|viewbox|transform|font-size"
     r"|font-weight|(?:stroke|fill)(?:-\w+)?|opacity)$"
 )
-_EMBEDDED = re.compile(r"(?i)\bdata:[\w/+.;=-]*,")
+#: The styles that the builder writes at an element.
+_STYLES = frozenset(("width: 33%; vertical-align: top;", "width: 100%"))
 _LAYOUT = ("viewport", "generator", "docsearch:version")
 #: Mathematics: numbers of formulas are part of the text of a method.
 _FORMULA = re.compile(r"<math\b.*?</math>", re.DOTALL)
@@ -81,6 +82,7 @@ class Page(HTMLParser):
         self.places: list[tuple[str, str]] = []
         self.odd: list[tuple[str, str]] = []
         self.comments: list[str] = []
+        self.declared: list[str] = []
         self.scripts: list[tuple[str, str]] = []
         self.headings: list[str] = []
         self.formulas: list[str] = []
@@ -157,13 +159,14 @@ class Page(HTMLParser):
     # What no browser shows, but stands in the file.
 
     def handle_decl(self, decl: str) -> None:
-        self.comments.append(decl)
+        if decl != "DOCTYPE html":
+            self.declared.append(decl)
 
     def handle_pi(self, data: str) -> None:
-        self.comments.append(data)
+        self.declared.append(data)
 
     def unknown_decl(self, data: str) -> None:
-        self.comments.append(data)
+        self.declared.append(data)
 
     @property
     def text(self) -> str:
@@ -179,32 +182,37 @@ def read(html: str) -> Page:
     return page
 
 
-def hidden(page: Page, classes: Collection[str] = ()) -> Iterator[tuple[str, str, str]]:
-    """What quiet attributes carry: (where, 'fault' or 'number', text).
+def hidden(
+    page: Page, known_class: Callable[[str], bool], styles: Collection[str]
+) -> Iterator[tuple[str, str, str]]:
+    """What carries something that nobody reads: (where, 'fault' or 'number', text).
 
-    A file within an address, numbers in the query of an address, values of a style's own, numbers
-    in names of classes other than `classes`, and figures in attributes that pages do not have.
+    Declarations, figures in attributes that pages do not have, numbers in the query of an address,
+    styles that the builder does not write, and numbers in names of classes but those known.
+    `styles` are the lines of styles that stand in a page.
     """
+    for value in page.declared:
+        yield "declaration", "fault", f"a declaration that pages have not: {value[:40]!r}"
     for where, value in page.odd:
         if re.search(r"\d", value):
-            yield where, "fault", f"a number where pages have none: {value[:40]!r}"
+            yield f"attribute {where}", "fault", f"a number where pages have none: {value[:40]!r}"
     for where, value in page.quiet:
-        embedded = _EMBEDDED.search(value)
-        if embedded:
-            yield where, "fault", f"a file within the page: {value[embedded.start() :][:40]!r}"
-        elif where.endswith((" href", " src")):
+        place = f"attribute {where}"
+        if where.endswith((" href", " src")):
             query = re.match(r"[^#?]*\?([^#]*)", value)
             if query:
-                yield where, "number", re.sub(r"[=&;+]", " | ", query[1])
+                yield place, "number", re.sub(r"[=&;+]", " | ", query[1])
         elif where.endswith(" class"):
             for name in value.split():
-                if name not in classes and re.search(r"\d", name):
-                    yield where, "fault", f"a number in the name of a class: {name!r}"
-        elif where.endswith("style"):
-            for count in re.findall(r"counter-(?:reset|set|increment)\s*:([^;}]*)", value):
-                yield where, "number", count
-            for own in re.findall(r"--[\w-]+\s*:([^;}]*)", value):
-                yield where, "number", own
+                if re.search(r"\d", name) and not known_class(name):
+                    yield place, "fault", f"a number in the name of a class: {name!r}"
+        elif where.endswith(" style"):
+            if value.strip() not in _STYLES:
+                yield place, "fault", f"a style of its own: {value[:60]!r}"
+        elif where == "style":
+            for line in value.splitlines():
+                if line.strip() and line.strip() not in styles:
+                    yield "style", "fault", f"a style that no template has: {line.strip()[:60]!r}"
 
 
 def markdown(source: str) -> str:

@@ -79,7 +79,8 @@ _PARTS = frozenset(
         """
         Type Subtype S Size Root Info Title Creator Producer CreationDate ModDate Pages Dests
         MarkInfo Marked StructTreeRoot Outlines ViewerPreferences DisplayDocTitle Lang Count Kids
-        Parent Resources MediaBox Contents StructParents Tabs Annots F Border Rect StructParent Dest A URI
+        Parent Resources MediaBox Contents StructParents Tabs Annots F Border Rect StructParent
+        Dest A URI
         K ParentTreeNextKey ParentTree IDTree Nums Names Limits P Pg ID Alt Obj MCID O ColSpan
         RowSpan Headers Scope ListNumbering BBox Placement SE Next Prev First Last
         ProcSet ExtGState Font XObject Pattern Shading ColorSpace Filter Length Length1 Length2
