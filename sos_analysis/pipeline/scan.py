@@ -135,12 +135,16 @@ class _Scanner:
         quoted = (repr(found) for found in numbers(text))
         self.tell(path, where, quoted, "a number from no result: ")
 
-    def marks(self, path: Path, where: str, text: str) -> None:
-        """Record-level values, paths and names; every text comes by here once."""
+    def marks(self, path: Path, where: str, text: str, *, words: bool = True) -> None:
+        """Record-level values, paths and names; every text comes by here once.
+
+        Without `words`, counts in words are not looked for: each word is known from elsewhere.
+        """
         self.tell(path, where, record_level(text, self.dates, self.can.hashes))
         self.tell(path, where, traces(text, self.names))
         self.tell(path, where, encoded(text))
-        self.tell(path, where, counts_said(text, self.can.vouched))
+        if words:
+            self.tell(path, where, counts_said(text, self.can.vouched))
 
     def fault(self, path: Path, text: str) -> None:
         self.problems.append(f"{path.relative_to(self.site).as_posix()}: {text}")
@@ -327,13 +331,16 @@ class _Scanner:
 
     def pdf(self, path: Path) -> None:
         faults: dict[str, list[str]] = {}
+        texts: list[str] = []
         for where, kind, text in scan_pdf.findings(path, self.printed):
             if kind == "mark":
-                self.marks(path, where, text)
+                self.marks(path, where, text, words=False)
+                texts.append(text)
             else:
                 faults.setdefault(where, []).append(text)
         for where, found in faults.items():
             self.tell(path, where, iter(found))
+        self.read[path.relative_to(self.site).as_posix()] = " ".join(texts)
 
     @cached_property
     def printed(self) -> scan_pdf.Printed:

@@ -27,6 +27,8 @@ _NUMBER = re.compile(rf"(?<![\w.#&/\\])[+−-]?(?:{_N}|\.\d+)(?![\w]*[A-Za-z_])%
 _EMBEDDED = re.compile(r"(?i)\bdata:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*,")
 _PACKED = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{8,}={0,2}(?![\w+/=-])")
 _COUNTED = re.compile(r"(?<!\w)\d+[ ,;:=]+[A-Za-z]{3,}|[A-Za-z]{3,}[ ,;:=]+\d+(?!\w)")
+#: A figure written as a code, in an address or a script: nothing that is written asks for it.
+_ESCAPED = re.compile(r"%3[0-9]|\\u003[0-9]|\\x3[0-9]")
 #: Shorter text that happens to be printable is chance; longer data that is no text is a file.
 _LONG, _MOST_PACKED = 18, 400
 _SPACE = re.compile(r"\s+")
@@ -168,6 +170,8 @@ def encoded(text: str) -> Iterator[str]:
     """Text or a file packed into letters, as base64 does."""
     for match in _EMBEDDED.finditer(text):
         yield f"a file within the text: {match[0][:40]!r}"
+    for match in _ESCAPED.finditer(text):
+        yield f"a figure written as a code: {match[0]!r}"
     for token in dict.fromkeys(_PACKED.findall(text)):
         said = _unpacked(token)
         if said and (_COUNTED.search(said) or (len(said) >= _LONG and re.search(r"\d", said))):
@@ -176,14 +180,21 @@ def encoded(text: str) -> Iterator[str]:
             yield f"packed data: {token[:40]!r}"
 
 
+def _base64(token: str) -> bytes:
+    return base64.b64decode(token + "=" * (-len(token) % 4), validate=True)
+
+
 def _unpacked(token: str) -> str:
-    """What a token says that was packed as base64; '' where it is none."""
+    """What a token says that was packed as hexadecimal figures or as base64; '' if nothing."""
     bare = token.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        said = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True).decode("utf-8")
-    except ValueError:
-        return ""
-    return said if said.replace("\n", " ").replace("\t", " ").isprintable() else ""
+    for unpack in (bytes.fromhex, _base64):
+        try:
+            said = unpack(bare).decode("utf-8")
+        except ValueError:
+            continue
+        if said.replace("\n", " ").replace("\t", " ").isprintable():
+            return said
+    return ""
 
 
 def typed_people(text: str) -> Iterator[str]:
