@@ -56,6 +56,8 @@ _GEOMETRY = re.compile(
 #: The styles that the builder writes at an element.
 _STYLES = frozenset(("width: 33%; vertical-align: top;", "width: 100%"))
 _LAYOUT = ("viewport", "generator", "docsearch:version")
+#: Width and height of the picture that other sites show beside a link.
+_PREVIEW = (("og:image:width", "1200"), ("og:image:height", "630"))
 #: Mathematics: numbers of formulas are part of the text of a method.
 _FORMULA = re.compile(r"<math\b.*?</math>", re.DOTALL)
 
@@ -94,7 +96,11 @@ class Page(HTMLParser):
         found = {name: value or "" for name, value in attrs}
         for name, value in found.items():
             data = name.startswith("data-") and not _QUIET_DATA.match(name)
-            layout = tag == "meta" and ("http-equiv" in found or found.get("name") in _LAYOUT)
+            layout = tag == "meta" and (
+                "http-equiv" in found
+                or found.get("name") in _LAYOUT
+                or (found.get("property"), found.get("content")) in _PREVIEW
+            )
             if not value:
                 continue
             if name in _PLACES:
