@@ -420,6 +420,8 @@ ODD = {
     "packed in figures": "<p>37206368696c6472656e</p>",
     "a figure as a code of an address": '<a href="x.html#north-%37">x</a>',
     "a figure as a code of a script": '<script>var n = "\\u0037";</script>',
+    "a size of a preview": '<meta property="og:image:width" content="7">',
+    "a value of a description": '<meta value="7">',
     "packed data": f"<p>{'q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ' * 20}</p>",
     "a file in the text": "<p>data:text/csv;base64,bGEsbgpQMyw3Cg==</p>",
     "a file in code": "<pre>url = data:,la%2Cn%0AP3%2C7</pre>",
