@@ -307,7 +307,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
             }
         },
         "review",
-        "down to 3",
+        "as small as 3",
     ),
 }
 
