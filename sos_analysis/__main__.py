@@ -361,14 +361,13 @@ def _release(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from sos_analysis.freshness import stale
     from sos_analysis.pipeline.verify import verify
-    from sos_analysis.results import load_bundle
     from sos_analysis.workspace import RESULTS, ROOT
 
     site = Path(arguments.site) if arguments.site else ROOT / "_build" / "html"
     if arguments.disclosure:
         return _scan(site, arguments)
     report = verify(site, RESULTS)
-    problems = (*report.problems, *stale(load_bundle(RESULTS)))
+    problems = (*report.problems, *(stale(report.bundle) if report.bundle else ()))
     for problem in problems:
         print(f"problem: {problem}")
     if not arguments.quiet:

@@ -260,6 +260,35 @@ def test_nothing_small_can_be_found_from_all_tables_of_a_question(
     assert stored["kept"].record.parts == (("complete", "events"),)
 
 
+#: Other rules than those of the first test, exact rounding among them; each with seeds that gave a
+#: yearly number away while years and phases were protected each by themselves.
+YEARLY = [(Rules(10, 5), 14), (Rules(20, 1), 5), (Rules(20, 1), 11), (Rules(20, 5), 5),
+          (Rules(7, 3), 5)]  # fmt: skip
+
+
+def _years(attacker: Attacker) -> int:
+    looked = 0
+    for who, year in itertools.product(WHO, range(2014, 2020)):
+        y, n = ("y", who, year), ("n", who, year)
+        looked += attacker.cannot_tell({y: 1.0})
+        looked += attacker.cannot_tell({n: 1.0, y: -1.0})
+    return looked
+
+
+@pytest.mark.parametrize(("rules", "seed"), YEARLY, ids=str)
+def test_a_phase_without_embedding_does_not_give_a_year_away(
+    rules: Rules, seed: int, small_study, monkeypatch
+) -> None:
+    """Where no case lies between, a phase is the sum of its years, which no label says."""
+    made, truth = edition(seed, rules, small_study)
+    assert _years(read(made, rules, truth)) >= 3
+    # The trend made without the counts beside it: then this attacker narrows a year.
+    monkeypatch.setattr("sos_analysis.disclosure.guard.linked", lambda sheets: False)
+    made, truth = edition(seed, rules, small_study)
+    with pytest.raises(AssertionError):
+        _years(read(made, rules, truth))
+
+
 def test_without_the_rule_on_parts_the_same_attacker_finds_them(small_study) -> None:
     """The attacker is strong enough: rounding alone narrows what matching dropped."""
     rules = RULES[0]

@@ -113,6 +113,21 @@ def test_a_rate_is_hidden_for_small_and_for_nearly_full_cells(bottom: int, data:
         assert shown == 100 * round_count(top, RULES) / round_count(bottom, RULES)
 
 
+@pytest.mark.parametrize(
+    ("more", "hidden"),
+    [
+        ({"people": (30, 30), "authorities": 2}, False),
+        ({"people": (9, 30)}, True),
+        ({"people": (30, 9)}, True),
+        ({"authorities": 1}, True),
+    ],
+)
+def test_a_single_rate_is_of_enough_children_and_authorities(more: Any, hidden: bool) -> None:
+    assert (safe_rate(40, 90, RULES, **more) == "[c]") is hidden
+    alone = dataclasses.replace(RULES, local="North")
+    assert safe_rate(40, 90, alone, authorities=1) != "[c]"
+
+
 # --- every kind of column ---------------------------------------------------------------------
 
 

@@ -253,7 +253,8 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "a longest of something": (
         {"claims": claim(id="c.longest", value=312.5, unit="working days", decimals=1)},
         "review",
-        "a lowest or highest value from records?: c.longest is 312.5",
+        "please confirm that none of these is the lowest or highest value of a record: "
+        "c.longest is 312.5",
     ),
     "a smallest p-value": (
         {"claims": claim(id="c.p_smallest", value=0.008, unit="p", decimals=3)},
@@ -306,7 +307,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
             }
         },
         "review",
-        "down to 3",
+        "as small as 3",
     ),
 }
 

@@ -119,6 +119,11 @@ class Exhibits:
 
     @cached_property
     def _counted(self) -> SafeTable:
+        return safe_table(**self._counting)
+
+    @property
+    def _counting(self) -> dict[str, Any]:
+        """What the guard is asked for: the trend by year is protected together with it."""
         here = self._margins("phase")
         parts = {"children": ["events"]}
         if self.whole is not None:
@@ -142,8 +147,8 @@ class Exhibits:
             here["rate"] = here["y_sum"] / here["events"]
             columns["rate"] = Column("Mean", self.unit, 1)
             level = {"statistics": {"rate": "events"}}
-        return safe_table(
-            here,
+        return dict(
+            frame=here,
             columns=columns,
             count_columns=("children", "events"),
             # Where nearly every case is another child, the few with two would be found.
@@ -430,6 +435,7 @@ class Exhibits:
             authorities_column="las",
             children_column="children",
             dominance=_DOMINANCE,
+            beside=self._counting,
             **self._within,
             **guards,
         )

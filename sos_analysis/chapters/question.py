@@ -185,9 +185,11 @@ class _Chapter(Exhibits):
         )
         rules, rate = self.study.disclosure, {}
         for row in cells.margins[cells.margins["margin"] == "phase"].to_dict("records"):
-            shown = safe_rate(row["y_sum"], row["events"], rules)
-            few = min(row["children_with"], row["children_without"]) < rules.threshold
-            if isinstance(shown, str) or few or row["las"] < rules.minimum_authorities:
+            people = (row["children_with"], row["children_without"])
+            shown = safe_rate(
+                row["y_sum"], row["events"], rules, people=people, authorities=row["las"]
+            )
+            if isinstance(shown, str):
                 return None
             rate[row["role"], row["phase"]] = round(shown, 1)
         change = {

@@ -11,7 +11,7 @@ Control (Springer, 2001), chapter 6; solved with HiGHS through `scipy.optimize.l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,14 +89,28 @@ def bounds(
     DisclosureError
         No counts at all agree with what is published, so nothing can be said about the bounds.
     """
+    return dict(_one_by_one(known, hidden, equations))
+
+
+def _one_by_one(
+    known: Mapping[Key, tuple[float, float]],
+    hidden: Iterable[Key],
+    equations: Sequence[Equation],
+) -> Iterator[tuple[Key, Bounds]]:
+    """Bounds of each hidden count in turn; whoever has seen enough can stop."""
     wanted = list(dict.fromkeys(hidden))
-    found = {key: Bounds(0.0, float("inf")) for key in wanted}
-    parts = _components(wanted, equations)
-    for cells, own in parts:
-        targets = [key for key in cells if key in found]
-        if targets and own:
-            found |= _solve(cells, targets, known, own)
-    return found
+    part_of: dict[Key, tuple[list[Key], list[Equation]]] = {}
+    for part in _components(wanted, equations):
+        part_of |= dict.fromkeys(part[0], part)
+    solvers: dict[int, Callable[[Key], Bounds]] = {}
+    for key in wanted:
+        cells, own = part_of[key]
+        if not own:
+            yield key, Bounds(0.0, float("inf"))
+            continue
+        if id(own) not in solvers:
+            solvers[id(own)] = _programme(cells, known, own)
+        yield key, solvers[id(own)](key)
 
 
 def _components(
@@ -127,12 +141,12 @@ def _components(
     return list(groups.values())
 
 
-def _solve(
+def _programme(
     cells: Sequence[Key],
-    targets: Sequence[Key],
     known: Mapping[Key, tuple[float, float]],
     equations: Sequence[Equation],
-) -> dict[Key, Bounds]:
+) -> Callable[[Key], Bounds]:
+    """What finds the bounds of any of these cells."""
     import numpy as np
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
@@ -160,8 +174,8 @@ def _solve(
             "A_ub": vstack([matrix[below], -matrix[above]]),
             "b_ub": np.r_[high[below], -low[above]],
         }
-    found = {}
-    for key in targets:
+
+    def solve(key: Key) -> Bounds:
         ends = []
         for sign in (1.0, -1.0):
             cost = np.zeros(len(cells))
@@ -173,8 +187,9 @@ def _solve(
                     "given as one population are not"
                 )
             ends.append(sign * solved.fun if solved.status == 0 else sign * -np.inf)
-        found[key] = Bounds(float(ends[0]), float(ends[1]))
-    return found
+        return Bounds(float(ends[0]), float(ends[1]))
+
+    return solve
 
 
 def shielded(bounds: Bounds, threshold: int, *, rest: bool = False) -> bool:
@@ -186,18 +201,6 @@ def shielded(bounds: Bounds, threshold: int, *, rest: bool = False) -> bool:
     if bounds.spans(threshold):
         return True
     return bounds.above(threshold) and (rest or bounds.wide(threshold))
-
-
-def open_cells(
-    found: Mapping[Key, Bounds],
-    small: Iterable[Key],
-    threshold: int,
-    rests: Iterable[Key] = (),
-) -> tuple[Key, ...]:
-    """Hidden counts that are not protected: those hidden for their size first."""
-    sizes, others = set(small), set(rests)
-    bad = [k for k, b in found.items() if not shielded(b, threshold, rest=k in others)]
-    return (*(k for k in bad if k in sizes), *(k for k in bad if k not in sizes))
 
 
 def protect(
@@ -250,12 +253,20 @@ def protect(
         open_rests = [key for key, pair in left.items() if unseen & {*pair}]
         # Of a whole and a part that are both shown a reader knows the rule: they differ enough.
         known |= dict.fromkeys(left.keys() - {*open_rests}, (float(threshold), float("inf")))
-        found = bounds(known, [*gone, *open_rests], touched)
-        bad = open_cells(found, small, threshold, left)
         barred = [*gone, *left, *stay]
-        # A rest is found through what it hangs on, so what stands beside these may go.
-        tried = [k for key in bad for k in (key, *reversed(left.get(key, ())))]
-        chosen = next(filter(None, (_candidate(k, barred, exact, touched) for k in tried)), None)
+        # Those hidden for their size first, and no further than to the first that gives way.
+        order = sorted([*gone, *open_rests], key=lambda key: key not in small)
+        chosen = None
+        for key, found in _one_by_one(known, order, touched):
+            if shielded(found, threshold, rest=key in left):
+                continue
+            # A rest is found through what it hangs on, so what stands beside these may go.
+            tried = (key, *reversed(left.get(key, ())))
+            chosen = next(
+                filter(None, (_candidate(k, barred, exact, touched) for k in tried)), None
+            )
+            if chosen is not None:
+                break
         if chosen is None:
             break  # nothing more can be hidden: the rest follows from counts being whole
         gone.append(chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sos_analysis.disclosure.suppression import CONFIDENTIAL, Rules, round_count, whole
+from sos_analysis.disclosure.suppression import CONFIDENTIAL, Rules, local, round_count, whole
 from sos_analysis.errors import DisclosureError
 
 
@@ -18,8 +18,25 @@ def safe_count(count: int, rules: Rules) -> int | str:
     return CONFIDENTIAL if exact < rules.threshold else round_count(exact, rules)
 
 
-def safe_rate(numerator: int, denominator: int, rules: Rules, scale: float = 100.0) -> float | str:
-    """`scale` × numerator / denominator from the rounded counts, or ``[c]``."""
+def safe_rate(
+    numerator: int,
+    denominator: int,
+    rules: Rules,
+    scale: float = 100.0,
+    *,
+    people: tuple[int, int] | None = None,
+    authorities: int | None = None,
+) -> float | str:
+    """`scale` × numerator / denominator from the rounded counts, or ``[c]``.
+
+    `people` are the distinct children behind the cases with the outcome, and behind those without
+    it; `authorities` how many stand behind all cases. Too few of either hide the rate.
+    """
+    fewest = 1 if local(rules) else rules.minimum_authorities
+    if people is not None and min(people) < rules.threshold:
+        return CONFIDENTIAL
+    if authorities is not None and authorities < fewest:
+        return CONFIDENTIAL
     top, bottom = whole(numerator, "numerator"), whole(denominator, "denominator")
     if top > bottom:
         raise DisclosureError(f"numerator {top} is larger than denominator {bottom}")

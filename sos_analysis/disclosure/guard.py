@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ from sos_analysis.disclosure.suppression import (
     guard_children,
     guard_dominance,
     guard_estimates,
+    linked,
     primary,
     secondary,
 )
@@ -104,6 +105,9 @@ def safe_table(frame: Any, **given: Any) -> SafeTable:
     authorities_within : str
         Column with the number of authorities of that whole: where it is larger by fewer than the
         minimum of authorities, the difference would be that of one, and the row is hidden.
+    beside : mapping of arguments of `safe_table`
+        A table of the same population that is shown elsewhere as it is. This one is protected
+        together with it, and hides what both would give away.
 
     Raises
     ------
@@ -115,7 +119,15 @@ def safe_table(frame: Any, **given: Any) -> SafeTable:
     -----
     Domain rules; threshold, base and minimum of authorities come from `rules`.
     """
-    return safe_tables({"table": {"frame": frame, **given}})["table"]
+    beside = given.pop("beside", None)
+    if beside is None:
+        return safe_tables({"table": {"frame": frame, **given}})["table"]
+    other, made = _prepare(**dict(beside)), _prepare(frame, **given)
+    _alike([other, made])
+    secondary([other.sheet])
+    other.sheet.fixed = other.sheet.counts
+    secondary([made.sheet, *([other.sheet] if linked([made.sheet, other.sheet]) else [])])
+    return _finish(made)
 
 
 def safe_tables(requests: Mapping[str, Mapping[str, Any]]) -> dict[str, SafeTable]:
@@ -133,10 +145,14 @@ def safe_tables(requests: Mapping[str, Mapping[str, Any]]) -> dict[str, SafeTabl
         As `safe_table`; or the tables have different rules.
     """
     pending = {name: _prepare(**dict(request)) for name, request in requests.items()}
-    if len({(p.sheet.rules.threshold, p.sheet.rules.rounding_base) for p in pending.values()}) > 1:
-        raise DisclosureError("tables made together need one threshold and one rounding base")
+    _alike(pending.values())
     secondary([p.sheet for p in pending.values()])
     return {name: _finish(p) for name, p in pending.items()}
+
+
+def _alike(pending: Iterable[_Pending]) -> None:
+    if len({(p.sheet.rules.threshold, p.sheet.rules.rounding_base) for p in pending}) > 1:
+        raise DisclosureError("tables made together need one threshold and one rounding base")
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,41 @@ def by_rows(column: Sequence[Count], slack: float) -> Iterator[Equation]:
             yield from _sum(column[:cut], column[cut:], slack)
 
 
+def by_runs(tables: Sequence[Mapping[str, Sequence[Count]]], slack: float) -> Iterator[Equation]:
+    """Counts that are (nearly) the sum of the first or last rows of another table; exact alone.
+
+    A phase is the sum of its years where no case lies between: no label says so. Of tables of one
+    population whose labels differ, and of rows that share a label (a group), if any do. Because
+    sums come near a count by chance, two counts of the row have to agree, if there are two.
+    """
+    for one, other in itertools.permutations(tables, 2):
+        shared = sorted(one.keys() & other.keys())
+        for i, first in enumerate(one[shared[0]] if shared else ()):
+            at = other[shared[0]]
+            rows = [k for k, row in enumerate(at) if _of_other_labels(first, row)]
+            labels = set(first.place.values())
+            rows = [k for k in rows if labels & set(at[k].place.values())] or rows
+            runs = [rows[:n] for n in range(1, len(rows))] + [rows[n:] for n in range(len(rows))]
+            for run in runs:
+                sums = [(one[m][i], [other[m][k] for k in run]) for m in shared]
+                near = [pair for pair in sums if _near(*pair, slack if len(shared) > 1 else 1.0)]
+                if len(near) >= min(2, len(shared)):
+                    for whole, parts in near:
+                        yield from _sum([whole], parts, slack)
+
+
+def _of_other_labels(one: Count, other: Count) -> bool:
+    """Whether two counts are of one population, and neither's labels are among the other's."""
+    mine, others = one.place.keys(), other.place.keys()
+    apart = not (mine <= others or others <= mine)
+    return bool(one.population) and one.population == other.population and apart
+
+
+def _near(whole: Count, parts: Sequence[Count], slack: float) -> bool:
+    gap = whole.known[0] - sum(c.known[0] for c in parts)
+    return whole.known[0] > 0 and abs(gap) < slack
+
+
 def by_columns(table: Mapping[str, Sequence[Count]], slack: float) -> Iterator[Equation]:
     """Columns that are, in every row, (nearly) the sum of two or more others."""
     names = list(table)

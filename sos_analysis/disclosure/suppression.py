@@ -20,6 +20,7 @@ from sos_analysis.disclosure.relations import (
     by_names,
     by_nesting,
     by_rows,
+    by_runs,
     place_of,
 )
 from sos_analysis.errors import DisclosureError
@@ -307,6 +308,7 @@ def secondary(sheets: Sequence[Sheet]) -> None:
             inside += by_labels(own, slack)
         inside += by_columns(table, slack)
     across += by_labels(shared, slack)
+    across += by_runs(tables, slack)
     _hide_totals(sheets, named, inside)
     every = [*inside, *across, *known_of_people]
     every += [rest_of(*pair, rest) for rest, pair in rests.items()]
@@ -331,6 +333,12 @@ def secondary(sheets: Sequence[Sheet]) -> None:
         sheets[t].hide(i, key, BY_SUBTRACTION)
     if added:
         _hide_totals(sheets, named, inside)
+
+
+def linked(sheets: Sequence[Sheet]) -> bool:
+    """Whether numbers of one table are sums of rows of another."""
+    tables = [sheet.exact(t) for t, sheet in enumerate(sheets)]
+    return any(True for _ in by_runs(tables, float(max(sheets[0].rules.threshold, 1))))
 
 
 def _rests(sheets: Sequence[Sheet], shared: Sequence[Count]) -> Iterator[tuple[Key, Key]]:

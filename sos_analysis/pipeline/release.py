@@ -164,12 +164,14 @@ def check(folder: Path) -> dict[str, ChapterResult]:
         raise SosError(f"{path}: not the log of a release ({error})") from error
     if schema != SCHEMA or version != VERSION or refused:
         raise SosError(f"{path}: not a release of version {VERSION}; make the release again")
-    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    found.pop(LOG)
     remedy = "ask its sender for it again"
+    found = {}
     for place in sorted(folder.rglob("*")):
+        name = place.relative_to(folder).as_posix()
         if place.is_symlink():  # what it leads to can change after it was looked at
-            raise SosError(f"{folder}: {place.relative_to(folder)} is a link; {remedy}")
+            raise SosError(f"{folder}: {name} is a link; {remedy}")
+        if place.is_file() and name != LOG:
+            found[name] = place
     for name in sorted({*listed, *found}):
         if name not in found:
             raise SosError(f"{folder}: {name} is missing; {remedy}")

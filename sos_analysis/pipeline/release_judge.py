@@ -167,8 +167,9 @@ def _labels(table: SafeTable) -> list[str]:
         small = [v for v in values if 0 < v < table.record.threshold]
         if column.role == "category" and column.key not in _TIMES and small:
             found.append(
-                f"column {column.label!r} holds whole numbers declared as labels, down to "
-                f"{min(small):g}: of authorities, returns or runs, not of children?"
+                f"column {column.label!r} holds whole numbers as small as {min(small):g} that are "
+                "declared as labels: please confirm that they count authorities, returns or runs, "
+                "and no children"
             )
     return found
 
@@ -190,10 +191,14 @@ def _numbers(result: ChapterResult) -> Output:
     asked = []
     if look:
         asked.append(
-            f"whole numbers below {threshold}, not of children?: {_gathered(look, result)}"
+            f"please confirm that these whole numbers below {threshold} count no children: "
+            f"{_gathered(look, result)}"
         )
     if odd:
-        asked.append(f"a lowest or highest value from records?: {'; '.join(odd)}")
+        asked.append(
+            "please confirm that none of these is the lowest or highest value of a record: "
+            f"{'; '.join(odd)}"
+        )
     reasons = tuple(bad or asked)
     from_records = any(c.origin in RECORD_ORIGINS for c in result.claims.values())
     return Output(

@@ -75,8 +75,12 @@ def as_markdown(rows: Sequence[Row], *, refused: bool = False) -> str:
                 f"| {r['name'].partition('/')[2]} | {what} | {r['status']} | {r['cells']} "
                 f"| {r['suppressed']} | {r['secondary']} | {mark} |"
             ]
-        rules = sorted({f"{r['rule']} ({', '.join(_with(own, r['rule']))})" for r in own})
-        lines += ["", "Rules: " + "; ".join(rules) + ".", ""]
+        why = [r for r in own if r["actions"]]
+        if why:
+            lines += ["", "Why cells are hidden:", ""]
+            lines += [f"- {r['name'].partition('/')[2]}: {'; '.join(r['actions'])}." for r in why]
+        rules = sorted({f"- {r['rule']} ({', '.join(_with(own, r['rule']))})." for r in own})
+        lines += ["", "Rules, and the outputs they were applied to:", "", *rules, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -88,15 +92,18 @@ def _head(rows: Sequence[Row], refused: bool) -> list[str]:
     tables = [r for r in rows if r["kind"] == "table" or r["kind"].startswith("chart")]
     hidden, later = sum(r["suppressed"] for r in tables), sum(r["secondary"] for r in tables)
     attacked = sum(r["attacked"] for r in tables)
+    models = sum(r["suppressed"] for r in tables if not r["attacked"])
     origins = Counter(ORIGINS[r["origin"]] for r in rows)
     return [
         "Nothing was released: see what failed below."
         if refused
-        else f"{len(rows)} outputs: {len(tables)} tables and charts, and what sentences say.",
-        f"{sum(r['cells'] for r in tables):,} cells, {hidden} hidden as [c], "
-        f"{later} of these so that another cannot be found.",
-        f"All tables were attacked together: {attacked} hidden counts, and differences of a group "
-        "and its part, stay as uncertain as the rules ask."
+        else f"{len(rows)} outputs: {len(tables)} tables and charts; the others are the numbers "
+        "and the sentences of each chapter.",
+        f"{sum(r['cells'] for r in tables):,} cells. {hidden:,} of them are hidden as [c]: "
+        f"{later:,} so that another cannot be found; {models:,} in tables that show no hidden "
+        "count, such as results of models that rest on too little.",
+        f"All tables were attacked together: {attacked:,} hidden counts, and differences of a "
+        "group and its part, stay as uncertain as the rules ask."
         if attacked
         else "All tables were attacked together: they hide no count.",
         "Where the numbers come from: "

@@ -17,24 +17,31 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sos_analysis.errors import DisclosureError, SosError
 from sos_analysis.pipeline import scan_notebooks as notebooks
 from sos_analysis.pipeline import scan_pages as pages
+from sos_analysis.pipeline import scan_pdf
 from sos_analysis.pipeline.scan_known import (
+    DRAWN,
     Known,
     file_digest,
+    is_built,
     known,
+    page_comments,
+    page_styles,
     template_cells,
     template_names,
-    theme_classes,
     theme_files,
     theme_lines,
+    theme_pictures,
 )
 from sos_analysis.pipeline.scan_marks import (
     counts_said,
+    encoded,
     known_dates,
     machine_names,
     numbers,
@@ -108,7 +115,6 @@ class _Scanner:
         self.headings: set[str] = set()
         self.names_of = Names()
         self.tokens: dict[str, set[str]] = {}
-        self.pairs: set[tuple[str, str]] = set()
         self.dates = known_dates()
         self.names = machine_names()
         self.read: dict[str, str] = {}
@@ -129,11 +135,16 @@ class _Scanner:
         quoted = (repr(found) for found in numbers(text))
         self.tell(path, where, quoted, "a number from no result: ")
 
-    def marks(self, path: Path, where: str, text: str) -> None:
-        """Record-level values, paths and names; every text comes by here once."""
+    def marks(self, path: Path, where: str, text: str, *, words: bool = True) -> None:
+        """Record-level values, paths and names; every text comes by here once.
+
+        Without `words`, counts in words are not looked for: each word is known from elsewhere.
+        """
         self.tell(path, where, record_level(text, self.dates, self.can.hashes))
         self.tell(path, where, traces(text, self.names))
-        self.tell(path, where, counts_said(text))
+        self.tell(path, where, encoded(text))
+        if words:
+            self.tell(path, where, counts_said(text, self.can.vouched))
 
     def fault(self, path: Path, text: str) -> None:
         self.problems.append(f"{path.relative_to(self.site).as_posix()}: {text}")
@@ -184,7 +195,8 @@ class _Scanner:
     def page(self, path: Path) -> None:
         raw = self.text(path)
         self._index_words(path, raw)
-        left = pages.read(self.can.strip(raw))
+        left_raw = self.can.strip(raw)
+        left = pages.read(left_raw)
         self.tell(path, "text", self.can.wrong_claims(raw))
         self.number(path, "text", self.can.unsaid(left.text))
         self.marks(path, "text", left.text)
@@ -192,15 +204,18 @@ class _Scanner:
             self.number(path, f"attribute {name}", self.can.unsaid(value))
             self.marks(path, f"attribute {name}", value)
         for comment in left.comments:
-            self.number(path, "comment", comment)
+            said = " ".join(comment.split())
+            if said not in page_comments():
+                self.fault(path, f"a comment that no template has: {said[:60]!r}")
             self.marks(path, "comment", comment)
         for name, value in left.quiet:
-            self.tell(path, f"attribute {name}", counts_said(value))
-        for name, kind, value in pages.hidden(left, theme_classes()):
+            self.tell(path, f"attribute {name}", counts_said(value, self.can.vouched))
+        for where, kind, value in pages.hidden(left, is_built, page_styles()):
             if kind == "number":
-                self.number(path, f"attribute {name}", value)
+                self.number(path, where, value)
             else:
-                self.tell(path, f"attribute {name}", iter([value]))
+                self.tell(path, where, iter([value]))
+        self.tell(path, "page", encoded(left_raw))
         for formula in left.formulas:
             self.tell(path, "formula", typed_people(formula))
         for block in left.code:
@@ -227,9 +242,6 @@ class _Scanner:
         bare = html.unescape(re.sub(r"<[^<]*?>", "", body)).lower()
         spaced = html.unescape(re.sub(r"<[^<]*?>", " ", body)).lower()
         self.tokens[name] = set(re.findall(r"\w+", f"{bare} {spaced}"))
-        self.pairs |= pages.neighbours(whole.text) | pages.neighbours(
-            html.unescape(re.sub(r"<[^<]*?>", " ", body))
-        )
 
     def download(self, path: Path) -> None:
         inside = path.relative_to(self.site / "downloads").as_posix()
@@ -261,10 +273,8 @@ class _Scanner:
         left = pages.read(self.can.strip(self.text(path)))
         for name, value in left.spoken:
             self.number(path, f"attribute {name}", value)
-        for name, kind, value in pages.hidden(left):
-            self.tell(
-                path, f"attribute {name}", numbers(value) if kind == "number" else iter([value])
-            )
+        for where, kind, value in pages.hidden(left, is_built, ()):
+            self.tell(path, where, numbers(value) if kind == "number" else iter([value]))
         for where, value in left.places:
             self.names_of.add(path, f"attribute {where}", value)
         self.number(path, "text", left.text)
@@ -305,6 +315,8 @@ class _Scanner:
             return
         lines = self.text(path).splitlines()
         found = "\n".join(line for line in lines if line.strip() not in theme_lines())
+        known_pictures = theme_pictures()
+        found = DRAWN.sub(lambda m: " " if m[0] in known_pictures else m[0], found)
         self.marks(path, "text", found)
         said = re.findall(r"/\*.*?\*/|(?<![:\w])//[^\n]*|<!--.*?-->", found, re.DOTALL)
         if path.suffix == ".js":
@@ -318,25 +330,22 @@ class _Scanner:
         self.marks(path, "file", text)
 
     def pdf(self, path: Path) -> None:
-        for where, text in pages.pdf_texts(path):
-            self.marks(path, where, text)
-            if not where.startswith("page "):
-                self.number(path, where, text)
-                continue
-            words = [w.lower() for w in pages.WORD.findall(text)]
-            around = zip(["", *words], words, [*words[1:], ""], strict=False)
-            self.tell(
-                path,
-                where,
-                (
-                    f"a number that no page shows so: {' '.join(three)!r}"
-                    for three in around
-                    if three[1][:1].isdigit()
-                    and three[:2] not in self.pairs
-                    and three[1:] not in self.pairs
-                    and any(numbers(" ".join(three)))
-                ),
-            )
+        faults: dict[str, list[str]] = {}
+        texts: list[str] = []
+        for where, kind, text in scan_pdf.findings(path, self.printed):
+            if kind == "mark":
+                self.marks(path, where, text, words=False)
+                texts.append(text)
+            else:
+                faults.setdefault(where, []).append(text)
+        for where, found in faults.items():
+            self.tell(path, where, iter(found))
+        self.read[path.relative_to(self.site).as_posix()] = " ".join(texts)
+
+    @cached_property
+    def printed(self) -> scan_pdf.Printed:
+        """What a PDF of these pages can say."""
+        return scan_pdf.printed(self.site)
 
     def notebook(self, path: Path) -> None:
         content = json.loads(self.text(path))

@@ -18,6 +18,7 @@ from sos_analysis.formats import escape
 from sos_analysis.pipeline.explore_payload import payload, script
 from sos_analysis.pipeline.metadata import results_schema
 from sos_analysis.pipeline.notebooks import download_name
+from sos_analysis.pipeline.scan_marks import Vouched, committed_words, plainly
 from sos_analysis.pipeline.takeaway import SCHEMA
 from sos_analysis.pipeline.verify_grids import SCRIPTS
 from sos_analysis.results import Bundle, ChapterResult, pieces
@@ -59,6 +60,12 @@ class Known:
             found |= set(result.hashes.values())
             found |= {h for claim in result.claims.values() for h in claim.hashes.values()}
         return frozenset(found)
+
+    @cached_property
+    def vouched(self) -> Vouched:
+        """Words that results say, and those of the committed pages."""
+        said = [*self.plain, *(re.sub(r"<[^>]*>", " ", f) for f in self.fragments)]
+        return Vouched(plainly(html.unescape(" | ".join(sorted(said)))), committed_words())
 
     @cached_property
     def anchors(self) -> frozenset[str]:
@@ -241,23 +248,68 @@ def theme_files() -> frozenset[str]:
     return frozenset(found)
 
 
-@cache
-def theme_classes() -> frozenset[str]:
-    """Names of classes with a figure in them that the theme's style sheets and builder use."""
-    import importlib.util
+#: Names of classes with a figure in them that the builder gives: lists of contents, grids of cards.
+_BUILT = re.compile(
+    r"tex2jax_ignore|toctree-l[1-4]|toc-h[2-4]|sd-w-100|sd-mb-[34]"
+    r"|sd-row-cols(?:-(?:xs|sm|md|lg))?-[1-4]|sd-g(?:-(?:xs|sm|md|lg))?-3"
+)
 
+
+def is_built(name: str) -> bool:
+    """Whether the builder, or the colouring of code, gives a class of this name."""
+    return bool(_BUILT.fullmatch(name)) or name in _code_classes()
+
+
+@cache
+def _code_classes() -> frozenset[str]:
     from pygments.token import STANDARD_TYPES
 
-    found = {"tex2jax_ignore", *STANDARD_TYPES.values()}
-    found |= {f"{name}{n}" for name in ("toctree-l", "toc-h") for n in range(1, 7)}
+    return frozenset(STANDARD_TYPES.values())
+
+
+@cache
+def _templates() -> tuple[str, ...]:
+    """The theme's templates of pages, and the code of the book that writes into pages."""
+    import importlib.util
+
+    found = []
     for package in _STATIC_PACKAGES:
         spec = importlib.util.find_spec(package)
         for place in (spec.submodule_search_locations or []) if spec else []:
-            for path in Path(place).rglob("*.css"):
-                names = re.findall(r"\.([A-Za-z_][\w-]*\d[\w-]*)", path.read_text("utf-8"))
-                found |= set(names)
-    # The builder names the smallest screen, for which the style sheet has no rule.
-    return frozenset(found | {name.replace("-sm-", "-xs-") for name in found})
+            found += [path.read_text("utf-8") for path in Path(place).rglob("*.html")]
+    for path in (ROOT / "book" / "_ext").rglob("*.py"):
+        found.append(path.read_text("utf-8").replace("{{", "{").replace("}}", "}"))
+    return tuple(found)
+
+
+@cache
+def page_styles() -> frozenset[str]:
+    """Lines of styles within pages."""
+    return frozenset(line.strip() for text in _templates() for line in text.splitlines())
+
+
+@cache
+def page_comments() -> frozenset[str]:
+    """Comments within pages."""
+    said = (c for text in _templates() for c in re.findall(r"<!--(.*?)-->", text, re.DOTALL))
+    return frozenset(" ".join(comment.split()) for comment in said)
+
+
+#: A picture within a style sheet.
+DRAWN = re.compile(r"""url\((?:"data:[^"]*"|'data:[^']*'|data:[^)]*)\)""")
+
+
+@cache
+def theme_pictures() -> frozenset[str]:
+    """Pictures within the style sheets of the theme and of the book."""
+    import importlib.util
+
+    sheets = [*(ROOT / "book" / "_static").rglob("*.css")]
+    for package in _STATIC_PACKAGES:
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or []) if spec else []:
+            sheets += Path(place).rglob("*.css")
+    return frozenset(d for sheet in sheets for d in DRAWN.findall(sheet.read_text("utf-8")))
 
 
 @cache

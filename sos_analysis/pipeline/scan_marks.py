@@ -7,12 +7,15 @@ of children is in none of them.
 
 from __future__ import annotations
 
+import base64
 import getpass
+import json
 import re
 import socket
 import unicodedata
 from collections.abc import Iterable, Iterator
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 from sos_analysis.pipeline.stray import contexts_allowed
@@ -20,6 +23,14 @@ from sos_analysis.sources import ROOT
 
 _N = r"\d[\d,]*(?:\.\d+)?"
 _NUMBER = re.compile(rf"(?<![\w.#&/\\])[+−-]?(?:{_N}|\.\d+)(?![\w]*[A-Za-z_])%?")
+#: A file in an address or a style, and text packed as base64.
+_EMBEDDED = re.compile(r"(?i)\bdata:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*,")
+_PACKED = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{8,}={0,2}(?![\w+/=-])")
+_COUNTED = re.compile(r"(?<!\w)\d+[ ,;:=]+[A-Za-z]{3,}|[A-Za-z]{3,}[ ,;:=]+\d+(?!\w)")
+#: A figure written as a code, in an address or a script: nothing that is written asks for it.
+_ESCAPED = re.compile(r"%3[0-9]|\\u003[0-9]|\\x3[0-9]")
+#: Shorter text that happens to be printable is chance; longer data that is no text is a file.
+_LONG, _MOST_PACKED = 18, 400
 _SPACE = re.compile(r"\s+")
 
 _DATE = re.compile(
@@ -33,15 +44,31 @@ _IDENTIFIERS = re.compile(
     r"|CIN_(?:LAchildID|PupilMatchingRef)\w*\s*[:=]\s*\S+|(?<![\d.,/-])\d{9,13}(?![\d.,/-]))\b"
 )
 _PEOPLE = (
+    "child|children|people|persons?|pupils?|boys?|girls?|bab(?:y|ies)|infants?|siblings?|teenagers?"
+    "|famil(?:y|ies)|carers?|parents?|mothers?|fathers?|cases?|events?|(?:re-?)?referrals?"
+    "|assessments?|conferences?|plans?|episodes?|placements?|enquiries"
+)
+_GLUED = (
     "child|children|people|pupils|cases|events|referrals|assessments|conferences|plans|episodes"
 )
-_SPELT = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+_AREAS = "authorit(?:y|ies)|councils?|boroughs?|LAs?|pilots?|comparators?|them"
+_ONES = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen"
+    "|sixteen|seventeen|eighteen|nineteen"
+)
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+_CARDINAL = (
+    rf"(?:(?:{_TENS})(?:[ _-](?:{_ONES}))?|{_ONES}|hundred|(?:half )?a dozen|a (?:couple|pair) of"
+    r"|a handful of|nought|zero)"
+)
+_BETWEEN = r"[ _-](?:of[ _-])?(?:[a-z]+[ _-]){0,2}?"
 _SAID = re.compile(
-    rf"\b(?:only |just )?(?:{_SPELT})[ _-](?:[a-z]+[ _-])?(?:{_PEOPLE})\b"
-    rf"|(?<!rq)(?<!\d)\d+[_-](?:{_PEOPLE})\b|\b[IVXL]{{1,6}} (?:{_PEOPLE})\b"
+    rf"\b{_CARDINAL}{_BETWEEN}(?:{_PEOPLE})\b"
+    rf"|(?<!rq)(?<!\d)\d+[_-](?:{_GLUED})\b|\b[IVXL]{{1,6}} (?:{_PEOPLE})\b"
     r"|\b(?:19|20)\d\d (?:children|people|pupils)\b",
     re.IGNORECASE,
 )
+_AREAS_SAID = re.compile(rf"\b{_CARDINAL}{_BETWEEN}(?:{_AREAS})\b", re.IGNORECASE)
 _DIGITS_OF = re.compile(rf"(?<![\w.])\d[\d,]*\s+(?:\w+\s+)?(?:{_PEOPLE})\b", re.IGNORECASE)
 _PATH = re.compile(
     r"(?:(?<![\w/.:<])/(?:home|Users|root|mnt|srv|work|workspace|data/secure|var/folders|private"
@@ -99,10 +126,75 @@ def record_level(
             yield f"an identifier as in a record: {match[0]!r}"
 
 
-def counts_said(text: str) -> Iterator[str]:
-    """Counts of people or cases that are spelt out or glued into a name: 'seven children'."""
-    for match in _SAID.finditer(text):
-        yield f"a count of children or cases: {match[0]!r}"
+def counts_said(text: str, vouched: Vouched | None = None) -> Iterator[str]:
+    """Counts that are spelt out or glued into a name ('seven children'), and no result says so."""
+    vouched = vouched or Vouched()
+    for pattern, known in ((_SAID, vouched.results), (_AREAS_SAID, vouched.all)):
+        for match in pattern.finditer(text):
+            if plainly(match[0]) not in known:
+                yield f"a count of children or cases: {' '.join(match[0].split())!r}"
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """Words of the results, and those that are committed as sources of pages.
+
+    A count of children or cases in words has to stand in the results; one of authorities and
+    pilots, which is of the study's design, may be written on a page.
+    """
+
+    results: str = ""
+    pages: str = ""
+
+    @cached_property
+    def all(self) -> str:
+        return f"{self.results} | {self.pages}"
+
+
+def plainly(text: str) -> str:
+    """Words in small letters, without marks and breaks."""
+    return " ".join(re.findall(r"[^\W_]+", text.lower()))
+
+
+@cache
+def committed_words() -> str:
+    """All words of the sources of pages, as they are committed."""
+    found = [path.read_text("utf-8") for path in sorted((ROOT / "book").rglob("*.md"))]
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        found += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    return plainly(" | ".join(found))
+
+
+def encoded(text: str) -> Iterator[str]:
+    """Text or a file packed into letters, as base64 does."""
+    for match in _EMBEDDED.finditer(text):
+        yield f"a file within the text: {match[0][:40]!r}"
+    for match in _ESCAPED.finditer(text):
+        yield f"a figure written as a code: {match[0]!r}"
+    for token in dict.fromkeys(_PACKED.findall(text)):
+        said = _unpacked(token)
+        if said and (_COUNTED.search(said) or (len(said) >= _LONG and re.search(r"\d", said))):
+            yield f"packed text: {token[:40]!r} says {said[:40]!r}"
+        elif len(token) >= _MOST_PACKED and not token.isalpha() and not said:
+            yield f"packed data: {token[:40]!r}"
+
+
+def _base64(token: str) -> bytes:
+    return base64.b64decode(token + "=" * (-len(token) % 4), validate=True)
+
+
+def _unpacked(token: str) -> str:
+    """What a token says that was packed as hexadecimal figures or as base64; '' if nothing."""
+    bare = token.rstrip("=").replace("-", "+").replace("_", "/")
+    for unpack in (bytes.fromhex, _base64):
+        try:
+            said = unpack(bare).decode("utf-8")
+        except ValueError:
+            continue
+        if said.replace("\n", " ").replace("\t", " ").isprintable():
+            return said
+    return ""
 
 
 def typed_people(text: str) -> Iterator[str]:

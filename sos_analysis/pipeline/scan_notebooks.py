@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sos_analysis.pipeline import scan_pages as pages
-from sos_analysis.pipeline.scan_known import Known
+from sos_analysis.pipeline.scan_known import Known, is_built
 
 _PARTS = {"cells", "metadata", "nbformat", "nbformat_minor"}
 _INJECTED = "injected-parameters"
@@ -85,6 +85,10 @@ def _output(where: str, output: dict[str, Any], can: Known) -> Iterator[Finding]
             said += [body for _, body in left.scripts]
             yield where, "bare", " | ".join(said)
             yield where, "mark", " ".join(said)
+            for place, how, value in pages.hidden(left, is_built, ()):
+                yield f"{where}, {place}", "bare" if how == "number" else "fault", value
+            for place, value in left.places:
+                yield f"{where}, attribute {place}", "name", value
             for wrong in can.wrong_claims(text):
                 yield where, "fault", wrong
         elif mime != "text/plain":

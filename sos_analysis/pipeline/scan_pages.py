@@ -1,12 +1,10 @@
-"""HTML, Markdown and PDF as the texts that a reader, a machine or a screen reader can get at."""
+"""HTML and Markdown as the texts that a reader, a machine or a screen reader can get at."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 VOID = frozenset(
@@ -55,8 +53,11 @@ _GEOMETRY = re.compile(
     r"^(?:[cdrxy]|[cfr][xy]|[dxy][12xy]?|points|width|height|viewbox|transform|font-size"
     r"|font-weight|(?:stroke|fill)(?:-\w+)?|opacity)$"
 )
-_EMBEDDED = re.compile(r"(?i)\bdata:[\w/+.;=-]*,")
+#: The styles that the builder writes at an element.
+_STYLES = frozenset(("width: 33%; vertical-align: top;", "width: 100%"))
 _LAYOUT = ("viewport", "generator", "docsearch:version")
+#: Width and height of the picture that other sites show beside a link.
+_PREVIEW = (("og:image:width", "1200"), ("og:image:height", "630"))
 #: Mathematics: numbers of formulas are part of the text of a method.
 _FORMULA = re.compile(r"<math\b.*?</math>", re.DOTALL)
 
@@ -83,6 +84,7 @@ class Page(HTMLParser):
         self.places: list[tuple[str, str]] = []
         self.odd: list[tuple[str, str]] = []
         self.comments: list[str] = []
+        self.declared: list[str] = []
         self.scripts: list[tuple[str, str]] = []
         self.headings: list[str] = []
         self.formulas: list[str] = []
@@ -94,7 +96,11 @@ class Page(HTMLParser):
         found = {name: value or "" for name, value in attrs}
         for name, value in found.items():
             data = name.startswith("data-") and not _QUIET_DATA.match(name)
-            layout = tag == "meta" and ("http-equiv" in found or found.get("name") in _LAYOUT)
+            layout = tag == "meta" and (
+                "http-equiv" in found
+                or found.get("name") in _LAYOUT
+                or (found.get("property"), found.get("content")) in _PREVIEW
+            )
             if not value:
                 continue
             if name in _PLACES:
@@ -159,13 +165,14 @@ class Page(HTMLParser):
     # What no browser shows, but stands in the file.
 
     def handle_decl(self, decl: str) -> None:
-        self.comments.append(decl)
+        if decl != "DOCTYPE html":
+            self.declared.append(decl)
 
     def handle_pi(self, data: str) -> None:
-        self.comments.append(data)
+        self.declared.append(data)
 
     def unknown_decl(self, data: str) -> None:
-        self.comments.append(data)
+        self.declared.append(data)
 
     @property
     def text(self) -> str:
@@ -181,32 +188,37 @@ def read(html: str) -> Page:
     return page
 
 
-def hidden(page: Page, classes: Collection[str] = ()) -> Iterator[tuple[str, str, str]]:
-    """What quiet attributes carry: (where, 'fault' or 'number', text).
+def hidden(
+    page: Page, known_class: Callable[[str], bool], styles: Collection[str]
+) -> Iterator[tuple[str, str, str]]:
+    """What carries something that nobody reads: (where, 'fault' or 'number', text).
 
-    A file within an address, numbers in the query of an address, values of a style's own, numbers
-    in names of classes other than `classes`, and figures in attributes that pages do not have.
+    Declarations, figures in attributes that pages do not have, numbers in the query of an address,
+    styles that the builder does not write, and numbers in names of classes but those known.
+    `styles` are the lines of styles that stand in a page.
     """
+    for value in page.declared:
+        yield "declaration", "fault", f"a declaration that pages have not: {value[:40]!r}"
     for where, value in page.odd:
         if re.search(r"\d", value):
-            yield where, "fault", f"a number where pages have none: {value[:40]!r}"
+            yield f"attribute {where}", "fault", f"a number where pages have none: {value[:40]!r}"
     for where, value in page.quiet:
-        embedded = _EMBEDDED.search(value)
-        if embedded:
-            yield where, "fault", f"a file within the page: {value[embedded.start() :][:40]!r}"
-        elif where.endswith((" href", " src")):
+        place = f"attribute {where}"
+        if where.endswith((" href", " src")):
             query = re.match(r"[^#?]*\?([^#]*)", value)
             if query:
-                yield where, "number", re.sub(r"[=&;+]", " | ", query[1])
+                yield place, "number", re.sub(r"[=&;+]", " | ", query[1])
         elif where.endswith(" class"):
             for name in value.split():
-                if name not in classes and re.search(r"\d", name):
-                    yield where, "fault", f"a number in the name of a class: {name!r}"
-        elif where.endswith("style"):
-            for count in re.findall(r"counter-(?:reset|set|increment)\s*:([^;}]*)", value):
-                yield where, "number", count
-            for own in re.findall(r"--[\w-]+\s*:([^;}]*)", value):
-                yield where, "number", own
+                if re.search(r"\d", name) and not known_class(name):
+                    yield place, "fault", f"a number in the name of a class: {name!r}"
+        elif where.endswith(" style"):
+            if value.strip() not in _STYLES:
+                yield place, "fault", f"a style of its own: {value[:60]!r}"
+        elif where == "style":
+            for line in value.splitlines():
+                if line.strip() and line.strip() not in styles:
+                    yield "style", "fault", f"a style that no template has: {line.strip()[:60]!r}"
 
 
 def markdown(source: str) -> str:
@@ -236,48 +248,6 @@ def said_of_files(value: Any) -> Iterator[str]:
 def fenced(source: str) -> str:
     """Code of a page's source."""
     return "\n".join(re.findall(r"^```.*?^```", source, re.MULTILINE | re.DOTALL))
-
-
-WORD = re.compile(r"[^\W_]+(?:[.,'’-][^\W_]+)*", re.UNICODE)
-
-
-def neighbours(text: str) -> set[tuple[str, str]]:
-    """Pairs of words that follow each other."""
-    words = [w.lower() for w in WORD.findall(text)]
-    return set(itertools.pairwise(words))
-
-
-def pdf_texts(path: Path) -> Iterator[tuple[str, str]]:
-    """(where, text) of a PDF: pages, properties, notes, names of attached files.
-
-    Raises
-    ------
-    OSError, ValueError
-        The file cannot be read as a PDF.
-    """
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
-
-    try:
-        reader = PdfReader(path)
-        for name, value in (reader.metadata or {}).items():
-            yield f"property {name}", str(value)
-        xmp = reader.xmp_metadata
-        if xmp is not None:
-            yield (
-                "property XMP",
-                re.sub(r"<[^>]*>", " ", xmp.stream.get_data().decode("utf-8", "replace")),
-            )
-        for name in reader.attachments:
-            yield "attachment", name
-        for number, page in enumerate(reader.pages, start=1):
-            yield f"page {number}", page.extract_text()
-            for note in page.annotations or []:
-                content = note.get_object().get("/Contents")
-                if content:
-                    yield f"note on page {number}", str(content)
-    except PyPdfError as error:
-        raise ValueError(str(error)) from error
 
 
 def data_rows(text: str) -> Iterator[str]:

@@ -33,13 +33,15 @@ _FREE = frozenset(["href", "download"])
 class Report:
     """What was looked at, and one sentence for each thing found wrong.
 
-    `numbers` counts claims, `exhibits` tables, charts, checks and ratings.
+    `numbers` counts claims, `exhibits` tables, charts, checks and ratings; `bundle` is what the
+    pages were compared with.
     """
 
     pages: int
     numbers: int
     problems: tuple[str, ...]
     exhibits: int = 0
+    bundle: Bundle | None = None
 
 
 def verify(site: Path, results: Path, *, allow: Path = ALLOWED) -> Report:
@@ -75,7 +77,7 @@ def verify(site: Path, results: Path, *, allow: Path = ALLOWED) -> Report:
         numbers += found.numbers
         exhibits += found.exhibits
     held, wrong = check_grids(site, bundle)
-    return Report(len(pages), numbers + held, (*problems, *wrong), exhibits)
+    return Report(len(pages), numbers + held, (*problems, *wrong), exhibits, bundle)
 
 
 class _Known:
