@@ -331,7 +331,7 @@ def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name not in spec.parameters:
             near = difflib.get_close_matches(name, spec.parameters, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise ParameterError(
                 f"{spec.name} has no parameter {name!r}{hint}; it has: {', '.join(spec.parameters)}"
             )
@@ -364,7 +364,7 @@ def checked(spec: ChapterSpec, given: Mapping[str, Any]) -> dict[str, Any]:
 def _spec(name: str) -> ChapterSpec:
     if name not in CHAPTERS:
         near = difflib.get_close_matches(name, CHAPTERS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ParameterError(
             f"there is no chapter {name!r}{hint}; the chapters are: {', '.join(CHAPTERS)}"
         )
