@@ -379,6 +379,10 @@ PLANTS: dict[str, tuple[str, Plant]] = {
         "search index",
         index(lambda i: i["terms"].update({"7children": i["terms"]["kinship"]})),
     ),
+    "a word that ends in a number in the search index": (
+        "search index",
+        index(lambda i: i["terms"].update({"kinship7": i["terms"]["kinship"]})),
+    ),
     "something beside the search index": (
         "search index",
         replace("searchindex.js", "Search.setIndex(", "var n = 7; Search.setIndex("),

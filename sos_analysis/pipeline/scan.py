@@ -56,6 +56,8 @@ _TOOLS = (".buildinfo", ".nojekyll", "robots.txt", "sitemap.xml", "objects.inv",
 #: Files that describe the others.
 _DESCRIPTIONS = ("datapackage.json", "ro-crate-metadata.json")
 _MOST = 5
+#: What the index makes of an apostrophe that a notebook's output has escaped.
+_APOSTROPHE = "x27"
 
 
 @dataclass(frozen=True)
@@ -435,7 +437,7 @@ class _Scanner:
             if not all(0 <= n < len(names) for n in (at if isinstance(at, list) else [at])):
                 yield f"a place of {term!r} that is no page"
                 return
-            if not term[:1].isdigit():
+            if term == _APOSTROPHE or not any(sign.isdigit() for sign in term):
                 continue
             for number in at if isinstance(at, list) else [at]:
                 words = self.tokens.get(names[number])
