@@ -444,9 +444,12 @@ class _Scanner:
                 if words is None:
                     yield f"words of a page that is not there: {names[number]!r}"
                     return
-                # Stemming cuts the end off a word with letters.
-                cut = len(term) > 3 and not term.isdigit()
-                if term in words or (cut and any(w.startswith(term[:-1]) for w in words)):
+                # Stemming cuts the end off a word with letters, and no figure.
+                cut = term[:-1] if len(term) > 3 and not term.isdigit() else term
+                figures = re.sub(r"\D", "", term)
+                if term in words or any(
+                    w.startswith(cut) and re.sub(r"\D", "", w) == figures for w in words
+                ):
                     continue
                 if part == "titleterms" and term in whole:
                     continue
