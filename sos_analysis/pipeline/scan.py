@@ -444,12 +444,7 @@ class _Scanner:
                 if words is None:
                     yield f"words of a page that is not there: {names[number]!r}"
                     return
-                # Stemming cuts the end off a word with letters, and no figure.
-                cut = term[:-1] if len(term) > 3 and not term.isdigit() else term
-                figures = re.sub(r"\D", "", term)
-                if term in words or any(
-                    w.startswith(cut) and re.sub(r"\D", "", w) == figures for w in words
-                ):
+                if term in words or _stemmed(term, words):
                     continue
                 if part == "titleterms" and term in whole:
                     continue
@@ -466,6 +461,14 @@ class _Scanner:
                     words.setdefault(word, name)
         for word in found_in(extract, list(words)):
             self.problems.append(f"{words[word]}: an identifier of the records: {word!r}")
+
+
+def _stemmed(term: str, words: set[str]) -> bool:
+    """Whether a term is one of the words with its end cut off: letters, never figures."""
+    if len(term) <= 3 or term.isdigit():
+        return False
+    figures = re.sub(r"\D", "", term)
+    return any(w.startswith(term[:-1]) and re.sub(r"\D", "", w) == figures for w in words)
 
 
 def _spaced(place: list[Any]) -> list[Any]:

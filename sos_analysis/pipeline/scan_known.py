@@ -18,7 +18,7 @@ from sos_analysis.formats import escape
 from sos_analysis.pipeline.explore_payload import payload, script
 from sos_analysis.pipeline.metadata import results_schema
 from sos_analysis.pipeline.notebooks import download_name
-from sos_analysis.pipeline.scan_marks import Vouched, committed_words, plainly
+from sos_analysis.pipeline.scan_marks import Vouched, plainly
 from sos_analysis.pipeline.takeaway import SCHEMA
 from sos_analysis.pipeline.verify_grids import SCRIPTS
 from sos_analysis.results import Bundle, ChapterResult, pieces
@@ -216,6 +216,15 @@ _STATIC_PACKAGES = (
 )
 
 
+def _packages(*names: str) -> Iterator[Path]:
+    """Folders of the packages that are installed."""
+    import importlib.util
+
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        yield from map(Path, (spec.submodule_search_locations or []) if spec else [])
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, whatever its line ends."""
     return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
@@ -224,26 +233,21 @@ def file_digest(path: Path) -> str:
 @cache
 def theme_files() -> frozenset[str]:
     """Hashes of the files that the installed theme and its parts bring, and this book's own."""
-    import importlib.util
-
     wanted = {
         *(".css", ".js", ".json", ".map", ".txt", ".po", ".mo", ".svg", ".png", ".gif", ".ico"),
         *(".woff2", ".woff", ".ttf"),
     }
     found = set()
-    for package in _STATIC_PACKAGES:
-        spec = importlib.util.find_spec(package)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            for path in Path(place).rglob("*"):
-                inside = {"static", "_static", "themes", "locales", "theme", "package_data"}
-                if path.suffix in wanted and inside & set(path.parts) and path.is_file():
-                    found.add(file_digest(path))
+    for place in _packages(*_STATIC_PACKAGES):
+        for path in place.rglob("*"):
+            inside = {"static", "_static", "themes", "locales", "theme", "package_data"}
+            if path.suffix in wanted and inside & set(path.parts) and path.is_file():
+                found.add(file_digest(path))
     for path in (ROOT / "book" / "_static").rglob("*"):
         if path.is_file():
             found.add(file_digest(path))
-    plotly = importlib.util.find_spec("plotly")
-    for place in (plotly.submodule_search_locations or []) if plotly else []:
-        found.add(file_digest(Path(place, "package_data", "plotly.min.js")))
+    for place in _packages("plotly"):
+        found.add(file_digest(place / "package_data" / "plotly.min.js"))
     found.add(hashlib.sha256(charts.css().encode()).hexdigest())
     return frozenset(found)
 
@@ -270,13 +274,9 @@ def _code_classes() -> frozenset[str]:
 @cache
 def _templates() -> tuple[str, ...]:
     """The theme's templates of pages, and the code of the book that writes into pages."""
-    import importlib.util
-
     found = []
-    for package in _STATIC_PACKAGES:
-        spec = importlib.util.find_spec(package)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            found += [path.read_text("utf-8") for path in Path(place).rglob("*.html")]
+    for place in _packages(*_STATIC_PACKAGES):
+        found += [path.read_text("utf-8") for path in place.rglob("*.html")]
     for path in (ROOT / "book" / "_ext").rglob("*.py"):
         found.append(path.read_text("utf-8").replace("{{", "{").replace("}}", "}"))
     return tuple(found)
@@ -302,27 +302,19 @@ DRAWN = re.compile(r"""url\((?:"data:[^"]*"|'data:[^']*'|data:[^)]*)\)""")
 @cache
 def theme_pictures() -> frozenset[str]:
     """Pictures within the style sheets of the theme and of the book."""
-    import importlib.util
-
     sheets = [*(ROOT / "book" / "_static").rglob("*.css")]
-    for package in _STATIC_PACKAGES:
-        spec = importlib.util.find_spec(package)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            sheets += Path(place).rglob("*.css")
+    for place in _packages(*_STATIC_PACKAGES):
+        sheets += place.rglob("*.css")
     return frozenset(d for sheet in sheets for d in DRAWN.findall(sheet.read_text("utf-8")))
 
 
 @cache
 def theme_lines() -> frozenset[str]:
     """Lines of the theme's templates, and of the code that writes the few other files."""
-    import importlib.util
-
     found: set[str] = set()
-    for package in _STATIC_PACKAGES:
-        spec = importlib.util.find_spec(package)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            for path in [*Path(place).rglob("*_t"), *Path(place).glob("search/en.py")]:
-                found |= {line.strip() for line in path.read_text("utf-8").splitlines()}
+    for place in _packages(*_STATIC_PACKAGES):
+        for path in [*place.rglob("*_t"), *place.glob("search/en.py")]:
+            found |= {line.strip() for line in path.read_text("utf-8").splitlines()}
     return frozenset(found)
 
 
@@ -334,6 +326,16 @@ def _template(chapter: str) -> list[dict[str, Any]]:
         return []
     cells: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))["cells"]
     return cells
+
+
+@cache
+def committed_words() -> str:
+    """All words of the sources of pages, as they are committed."""
+    found = [path.read_text("utf-8") for path in sorted((ROOT / "book").rglob("*.md"))]
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = _template(path.stem)
+        found += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    return plainly(" | ".join(found))
 
 
 @cache

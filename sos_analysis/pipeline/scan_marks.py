@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import getpass
-import json
 import re
 import socket
 import unicodedata
@@ -154,16 +153,6 @@ class Vouched:
 def plainly(text: str) -> str:
     """Words in small letters, without marks and breaks."""
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
-
-
-@cache
-def committed_words() -> str:
-    """All words of the sources of pages, as they are committed."""
-    found = [path.read_text("utf-8") for path in sorted((ROOT / "book").rglob("*.md"))]
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-        found += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
-    return plainly(" | ".join(found))
 
 
 def encoded(text: str) -> Iterator[str]:
