@@ -209,14 +209,16 @@ def _held(
     if left_out:
         rows = rows.filter(rows["la"].notin(left_out))
     places = memtable({"la": sample, "place": np.arange(len(sample), dtype=np.int64)})
-    placed = place_events(rows, intervals)
+    placed = place_events(rows, intervals, coded.window)
     placed = placed.left_join(places, "la").drop("la_right")
     size = len(intervals)
     cell = (placed["place"].fill_null(len(sample)) * size + placed["first"]) * size
     cell = (cell + placed["last"]) * len(coded.strata) + placed["stratum"]
     start, end = ibis.literal(study.data_start), ibis.literal(study.data_end)
     event, ended = placed["event_date"], placed["window_end"]
-    good = event.between(start, end) & (ended >= event)
+    good = event.between(start, end)
+    if coded.window is None:
+        good = good & (ended >= event)
     for column in (cell, placed["y"], placed["child_id"]):
         good = good & column.notnull()  # noqa: PD004
     return placed.select(
@@ -257,10 +259,13 @@ def _typed(events: ibis.Table, covariates: tuple[str, ...]) -> ibis.Table:
     )
 
 
-def place_events(events: ibis.Table, intervals: pd.DataFrame) -> ibis.Table:
-    """Events with the interval of their date and of their window's end, by two equi-joins.
+def place_events(
+    events: ibis.Table, intervals: pd.DataFrame, window: int | None = None
+) -> ibis.Table:
+    """Events with the interval of their date and of their window's end, by equi-joins.
 
-    Outer joins, so that an event outside the calendar is found and not lost.
+    Outer joins, so that an event outside the calendar is found and not lost. Where all windows
+    last equally long (`window`, in days), the event's day tells both.
     """
     import ibis
 
@@ -273,6 +278,11 @@ def place_events(events: ibis.Table, intervals: pd.DataFrame) -> ibis.Table:
         days += [opened + k * _DAY for k in range(length)]
         index += [i] * length
     codes = np.array(index, dtype=np.int16)
+    if window is not None:
+        last = codes[np.minimum(np.arange(len(days)) + window, len(days) - 1)]
+        both = memtable({"event_day": days, "first": codes, "last": last})
+        placed = events.left_join(both, events["event_date"] == both["event_day"])
+        return placed.select(*events.columns, "first", "last")
     by_event = memtable({"event_day": days, "first": codes})
     by_window = memtable({"window_day": days, "last": codes})
     window_day = ibis.least(events["window_end"], ibis.literal(closes[-1]))

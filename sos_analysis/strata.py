@@ -39,12 +39,14 @@ class Coded:
     strata : the covariates of each stratum (categories), by number (the index).
     source : the events as given, where their words may be at fault; else none.
     child : columns that together tell a child from all others.
+    window : days from each event to its `window_end`; none where they differ.
     """
 
     rows: ibis.Table
     strata: pd.DataFrame
     source: ibis.Table | None = None
     child: tuple[str, ...] = ("la", "child_id")
+    window: int | None = None
 
 
 def numbered(choices: Mapping[str, Choice]) -> tuple[Any, pd.DataFrame]:

@@ -39,7 +39,7 @@ from sos_analysis.outcomes.common import (
     days_after,
     in_data,
     with_child,
-    with_window,
+    with_risk,
 )
 from sos_analysis.outcomes.referrals import (
     SHORT_BREAKS,
@@ -99,8 +99,8 @@ def events(
     ------
     ParameterError : unknown outcome, definition or option.
     """
-    found = _found(records, study, outcome, definition, overrides)
-    return complete(found, records).select(*OUTCOME_COLUMNS)
+    found, window = _found(records, study, outcome, definition, overrides)
+    return complete(found, records, window).select(*OUTCOME_COLUMNS)
 
 
 def coded_events(
@@ -112,7 +112,8 @@ def coded_events(
     **overrides: Any,
 ) -> Coded:
     """The same events, with the covariates named as one number: narrow, to be held and counted."""
-    return coded(_found(records, study, outcome, definition, overrides), records, covariates)
+    found, window = _found(records, study, outcome, definition, overrides)
+    return coded(found, covariates, window)
 
 
 def _found(
@@ -121,9 +122,11 @@ def _found(
     outcome: str,
     definition: str,
     overrides: Mapping[str, Any],
-) -> ibis.Table:
+) -> tuple[ibis.Table, int | None]:
+    """Events, and the days their windows last; none where these end with what is measured."""
     rule = study.outcome(outcome)
-    return _EVENTS[outcome](records, study, rule, _options(rule, definition, overrides))
+    found = _EVENTS[outcome](records, study, rule, _options(rule, definition, overrides))
+    return found, None if "window_end" in found.columns else rule.window_days
 
 
 def _options(rule: Outcome, definition: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +157,6 @@ def _duration(
     days = censored(in_data(days, study), rule.censor_days, rule.censor_date)
     # Held: every definition, and every choice of an analyst, is about the same assessments.
     days = records.within(records.once(with_child(days, records)))
-    days = days.mutate(risk_date=days.event_date)
     return _beyond(_trimmed(days, study, rule, options["trim"]), rule, options)
 
 
@@ -201,13 +203,15 @@ def _upper_fence(found: ibis.Table, sample: tuple[str, ...]) -> Any:
 
 
 def working_days(records: Records, table: ibis.Table, start: str, end: str) -> ibis.Table:
-    """Add `y`: working days from `start` (counted) up to `end` (not counted).
+    """Add `y`: working days from `start` (counted) up to `end` (not counted); and `risky`.
 
-    Friday to Monday is 1, Saturday to Monday 0. Rows with a date outside the calendar (2000 to
+    That is whether the start is a day of elevated risk. Friday to Monday is 1, Saturday to Monday 0. Rows with a date outside the calendar (2000 to
     2030) are dropped.
     """
     days = records.tables["calendar"]
-    starts = days.select(**{start: days.day, "from_": days.working_before})
+    starts = days.select(
+        **{start: days.day, "from_": days.working_before, "risky": days.elevated_risk}
+    )
     ends = days.select(**{end: days.day, "to_": days.working_before})
     both = table.inner_join(starts, start).inner_join(ends, end)
     return both.mutate(y=(both["to_"] - both["from_"]).cast("int64")).drop("from_", "to_")
@@ -249,7 +253,7 @@ def _kinship(
         risk_date=both.period_start,
     )
     found = censored(in_data(found, study), rule.censor_days, rule.censor_date)
-    return with_child(with_window(found, rule.window_days), records, unknown=False)
+    return with_child(with_risk(found, records), records, unknown=False)
 
 
 _EVENTS: Mapping[str, Callable[[Records, Study, Outcome, Mapping[str, Any]], Any]] = {

@@ -1,9 +1,9 @@
 """What all outcomes share: the span of the data, censoring, ages, and covariates as words.
 
 Events on their way carry `la`, `child` (the child as one number; its id is joined back where rows
-are asked for), `event_date`, `window_end`, `y`, `risk_date` (the day by which elevated risk is
-judged: the referral's where the event follows from a referral) and `traits` (the other covariates
-as bits of one number).
+are asked for), `event_date`, `window_end` (where windows differ in length), `y`, `risky` (whether
+the day by which that is judged is one of elevated risk: the referral's where the event follows from
+a referral) and `traits` (the other covariates as bits of one number).
 """
 
 from __future__ import annotations
@@ -101,9 +101,13 @@ def _day(day: date) -> Any:
     return ibis.date(day.isoformat())
 
 
-def with_window(found: ibis.Table, days: int) -> ibis.Table:
-    """Add `window_end`, `days` after the event."""
-    return found.mutate(window_end=plus(found.event_date, days))
+def with_risk(found: ibis.Table, records: Records) -> ibis.Table:
+    """Add whether `risk_date` is a day of elevated risk (`risky`), in place of it."""
+    days = records.tables["calendar"]
+    days = days.select(risk_date=days.day, risky=days.elevated_risk)
+    both = found.left_join(days, "risk_date")
+    others = [name for name in found.columns if name != "risk_date"]
+    return both.select(*others, risky=both.risky.fill_null(False))
 
 
 def with_child(found: ibis.Table, records: Records, *, unknown: bool = True) -> ibis.Table:
@@ -193,13 +197,13 @@ def _yes_no(flag: Any, yes: int) -> Any:
     return ibis.cases((flag, yes), (flag.notnull(), yes + 1), else_=yes + 2)
 
 
-def complete(found: ibis.Table, records: Records) -> ibis.Table:
-    """Add the fiscal year and the covariates as words."""
+def complete(found: ibis.Table, records: Records, window: int | None) -> ibis.Table:
+    """Add the fiscal year, the end of the window and the covariates as words."""
     if "child_id" not in found.columns:
         # Those of referrals are all among the children; assessments may name others.
         found = found.inner_join(records.tables["children"].select(CHILD, "child_id"), CHILD)
-    found, choices = _choices(found, records, COVARIATES)
-    event = found.event_date
+    found = _windowed(found, window)
+    choices, event = _choices(found, COVARIATES), found.event_date
     return found.select(
         *KEY,
         "event_date",
@@ -210,36 +214,35 @@ def complete(found: ibis.Table, records: Records) -> ibis.Table:
     )
 
 
-def coded(found: ibis.Table, records: Records, covariates: Sequence[str]) -> Coded:
+def coded(found: ibis.Table, covariates: Sequence[str], window: int | None) -> Coded:
     """Add the covariates as one number; children go by their number alone."""
     absent = [name for name in covariates if name not in COVARIATES]
     if absent:
         raise ParameterError(
             f"events have no covariate {absent[0]!r}; they have {', '.join(COVARIATES)}."
         )
-    found, choices = _choices(found, records, covariates)
-    stratum, strata = numbered(choices)
+    found = _windowed(found, window)
+    stratum, strata = numbered(_choices(found, covariates))
     rows = found.select(
         "la", "event_date", "window_end", "y", child_id=found[CHILD], stratum=stratum
     )
-    return Coded(rows, strata, child=("child_id",))
+    return Coded(rows, strata, child=("child_id",), window=window)
 
 
-def _choices(
-    found: ibis.Table, records: Records, covariates: Sequence[str]
-) -> tuple[ibis.Table, dict[str, Choice]]:
+def _windowed(found: ibis.Table, days: int | None) -> ibis.Table:
+    """Add the end of the window, so many days after the event."""
+    return found if days is None else found.mutate(window_end=plus(found.event_date, days))
+
+
+def _choices(found: ibis.Table, covariates: Sequence[str]) -> dict[str, Choice]:
     """The covariates named, each as the place of its word."""
     import ibis
 
-    if "elevated_risk" in covariates:
-        days = records.tables["calendar"]
-        risky = days.filter(days.elevated_risk).select(risk_date=days.day, risky=ibis.literal(True))
-        found = found.left_join(risky, "risk_date")
     choices = {}
     for name in covariates:
         if name == "elevated_risk":
-            choices[name] = Choice(RISK, ibis.ifelse(found.risky.fill_null(False), 0, 1))
+            choices[name] = Choice(RISK, ibis.ifelse(found.risky, 0, 1))
             continue
         start, size = _bits(name)
         choices[name] = Choice(WORDS[name], (found.traits >> start) & ((1 << size) - 1))
-    return found, choices
+    return choices

@@ -27,8 +27,9 @@ from sos_analysis.outcomes.common import (
     days_after,
     in_data,
     with_child,
-    with_window,
+    with_risk,
 )
+from sos_analysis.records.calendar import ymd
 from sos_analysis.records.tables import CHILD
 
 if TYPE_CHECKING:
@@ -94,18 +95,22 @@ def _cases(records: Records, study: Study, rule: Outcome, options: Options) -> i
         "la",
         CHILD,
         event_date=possible.closure_date.coalesce(possible.referral_date),
+        came=ymd(possible.referral_date).cast("int32"),
         risk_date=possible.referral_date,
         **{reading: is_nfa(possible, reading) for reading in READINGS},
     )
     cases = in_data(cases.filter(reduce(or_, (cases[reading] for reading in READINGS))), study)
+    cases = with_risk(cases, records)
+    # Of several referrals the first tells: its day and its risk are one number, the least.
+    came = cases.came * 2 + cases.risky.cast("int32")
     cases = cases.group_by("la", CHILD, "event_date").agg(
         **{reading: cases[reading].any() for reading in READINGS},
-        **{f"risk_{r}": cases.risk_date.min(where=cases[r]) for r in READINGS},
+        **{f"risky_{r}": (came.min(where=cases[r]) % 2) == 1 for r in READINGS},
     )
     within = study.outcome("rereferral").window_days
     held = records.once(with_child(_came_back(records, cases, within), records))
     held = records.within(held.filter(_read(held, options["nfa"])))
-    held = held.mutate(risk_date=held[f"risk_{options['nfa']}"])
+    held = held.mutate(risky=held[f"risky_{options['nfa']}"])
     return censored(held, rule.censor_days, rule.censor_date)
 
 
@@ -120,7 +125,7 @@ def _each(records: Records, study: Study) -> ibis.Table:
         in_need=became_cin(possible),
         **{reading: is_nfa(possible, reading) for reading in READINGS},
     )
-    return records.within(records.once(with_child(found, records)))
+    return records.within(records.once(with_child(with_risk(found, records), records)))
 
 
 def _came_back(records: Records, found: ibis.Table, days: int) -> ibis.Table:
@@ -145,7 +150,7 @@ def rereferral(records: Records, study: Study, rule: Outcome, options: Options) 
     """Cases of no further action; a new referral within the window of the NFA date."""
     found = _cases(records, study, rule, options)
     found = found.mutate(y=found["first"].notnull().cast("int64"))
-    return with_window(found, rule.window_days)
+    return found
 
 
 def escalation(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
@@ -175,7 +180,7 @@ def escalation(records: Records, study: Study, rule: Outcome, options: Options) 
     if options["prior_start"] == "drop":
         joined = joined.filter(~joined.between.fill_null(False))
     joined = joined.mutate(y=joined.soon.fill_null(False).cast("int64"))
-    return with_window(joined, rule.window_days)
+    return joined
 
 
 def _starts(records: Records, *, short_breaks: bool) -> ibis.Table:
@@ -193,7 +198,7 @@ def nfa_share(records: Records, study: Study, rule: Outcome, options: Options) -
     found = _each(records, study)
     found = found.mutate(y=_read(found, options["nfa"]).cast("int64"))
     found = censored(found, rule.censor_days, rule.censor_date)
-    return with_window(found, rule.window_days)
+    return found
 
 
 def rereferral_all(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
@@ -201,7 +206,7 @@ def rereferral_all(records: Records, study: Study, rule: Outcome, options: Optio
     found = censored(_each(records, study), rule.censor_days, rule.censor_date)
     found = _came_back(records, found, rule.window_days)
     found = found.mutate(y=found["first"].notnull().cast("int64"))
-    return with_window(found, rule.window_days)
+    return found
 
 
 def icpc(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
@@ -225,4 +230,4 @@ def icpc(records: Records, study: Study, rule: Outcome, options: Options) -> ibi
     told = pairs.group_by(CHILD, "event_date").agg(n=pairs.count())
     joined = found.left_join(told, [CHILD, "event_date"]).select(*found.columns, "n")
     joined = joined.mutate(y=joined.n.notnull().cast("int64"))
-    return with_window(joined, rule.window_days)
+    return joined

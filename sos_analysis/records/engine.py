@@ -100,6 +100,23 @@ def _bit_or(kind: str) -> Any:
     return union
 
 
+def _hold(con: Any, name: str, table: Any) -> Any:
+    """Rows held by the embedded engine, in the types Ibis takes them to have.
+
+    What Ibis does, without the questions it asks of the engine before and after.
+    """
+    import ibis.expr.operations as ops
+    import sqlglot as sg
+
+    con._run_pre_execute_hooks(table)
+    held, schema = sg.table(name, quoted=True), table.schema()
+    columns = sg.exp.Schema(this=held, expressions=schema.to_sqlglot_column_defs(con.dialect))
+    made = sg.exp.Create(this=columns, kind="TABLE").sql(con.dialect)
+    con.con.execute(made.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1))
+    con.con.execute(f"INSERT INTO {held.sql(con.dialect)} {con.compile(table)}")
+    return ops.DatabaseTable(name, schema=schema, source=con).to_expr()
+
+
 def _keep_now(con: Any, name: str, table: Any) -> Any:
     """Rows held by the executors, without how they came about.
 
@@ -149,6 +166,10 @@ class Engine:
                     temp_directory=str(self._scratch),
                     preserve_insertion_order="false",
                 )
+                # Blocks given back are taken up again: asking the system for fresh ones, which it
+                # has to blank, would be a tenth of the work.
+                self.con.con.execute(f"SET block_allocator_memory = '{memory_limit}'")
+                self.con._create_cached_table = partial(_hold, self.con)
                 # Rows are read from their files more than once.
                 self.con.con.execute("SET parquet_metadata_cache = true")
                 # Joins are written with the smaller table on the right. The engine guesses what
