@@ -192,7 +192,7 @@ def _held(
     groups: bool,
     rest: bool,
 ) -> ibis.Table:
-    """`la`, `child_id`, `y`, whether an event is at fault, and its cell as one number.
+    """`child_id`, `y`, whether an event is at fault, and its cell as one number; `la` of the rest.
 
     A cell's number is the authority's place in the sample (its size: the rest), the intervals of
     the event and of its window's end, and the stratum, in mixed base.
@@ -222,7 +222,8 @@ def _held(
     for column in (cell, placed["y"], placed["child_id"]):
         good = good & column.notnull()  # noqa: PD004
     return placed.select(
-        la=placed["la"],
+        # Of the rest alone: the place of the others tells which they are.
+        **({"la": placed["la"]} if rest else {}),
         child_id=placed["child_id"],
         y=placed["y"],
         cell=cell.cast("int64"),

@@ -88,7 +88,7 @@ def margins_of(
 
     Parameters
     ----------
-    placed : events with `la`, `child_id`, `y` and `cell` (see `cells`).
+    placed : events with `child_id`, `y` and `cell` (see `cells`).
     frame : the cells counted from them.
     strata : covariates of each stratum in words. las : authorities by their place in `cell`.
 
@@ -101,7 +101,8 @@ def margins_of(
     size = len(intervals)
     place = np.array([las.index(la) for la in where.las], dtype=np.int64)[where.pairs["la"]]
     slot = (place * size + where.pairs["first"].to_numpy()) * size + where.pairs["last"].to_numpy()
-    children = _children(placed, frame, where, slot, strata)
+    children = _children(placed, frame, where, slot, strata, size**2 * len(strata))
+    children["la"] = np.array(las, dtype=object)[children["place"]]
     counts = frame[["n", "y_sum"]].astype(np.int64).assign(pair=where.of_cell)
     found = [_named(_by_place(counts, where.slots, where, []), where, None)]
     phases = where.slots[where.slots["place"].isin(where.phases)]
@@ -111,7 +112,7 @@ def margins_of(
         made = _by_place(of_level, phases, where, ["level"])
         found.append(_named(made, where, (name, levels.categories)))
     table = pd.concat(found, ignore_index=True)
-    held = children.set_index("la")
+    held = children.drop(columns="place").set_index("la")
     row = held.index.get_indexer(pd.Index([where.las[code] for code in table["la"]]))
     for kind in _kinds(frame):
         bit = held.columns.get_indexer(pd.Index(_of_kind(kind, table["bit"])))
@@ -238,8 +239,9 @@ def _children(
     where: _Slots,
     slot: NDArray[np.int64],
     strata: pd.DataFrame,
+    whole: int,
 ) -> pd.DataFrame:
-    """Distinct children by authority, a column for each bit and kind."""
+    """Distinct children by authority (`place`, of `whole` cells), a column for each bit and kind."""
     words = -(-len(where.places) // _BITS)
     pair, place = (where.slots[name].to_numpy() for name in ("pair", "place"))
     masks = np.zeros((words + 1, len(where.pairs)), dtype=np.int64)
@@ -268,9 +270,9 @@ def _children(
     by_slot = memtable({"slot": slot, **named, "phases": masks[words]})
     by_stratum = memtable({"stratum": np.arange(len(strata), dtype=np.int64), **moves})
     keyed = placed.select(
-        "la",
         "child_id",
         "y",
+        place=(placed["cell"] // whole).cast("int32"),
         slot=(placed["cell"] // len(strata)).cast("int64"),
         stratum=(placed["cell"] % len(strata)).cast("int64"),
     )
@@ -287,7 +289,7 @@ def _children(
         own = {bit: (word, shift) for bit, (word, shift) in bits.items() if word in wanted}
         for bit, (word, shift) in zip(_of_kind(kind, own), own.values(), strict=True):
             kept[bit] = (f"{kind}_{word}", shift)
-    return _decoded(mapped.group_by(["la", "child_id"]).aggregate(**unions), list(unions), kept)
+    return _decoded(mapped.group_by(["place", "child_id"]).aggregate(**unions), list(unions), kept)
 
 
 def _decoded(
@@ -298,13 +300,13 @@ def _decoded(
 
     with by_child.cache() as held:
         parts = [
-            held.select("la", which=ibis.literal(i, "int64"), word=held[name])
+            held.select("place", which=ibis.literal(i, "int64"), word=held[name])
             for i, name in enumerate(words)
         ]
         stacked = ibis.union(*parts) if parts[1:] else parts[0]
-        alike = stacked.group_by(["la", "which", "word"]).aggregate(n=stacked.count().cast("int64"))
+        alike = stacked.group_by(["place", "which", "word"]).aggregate(n=stacked.count().cast("int64"))
         found = alike.to_pyarrow().to_pandas()
-    las, la = np.unique(found["la"].to_numpy(object).astype(str), return_inverse=True)
+    places, place = np.unique(found["place"].to_numpy(np.int64), return_inverse=True)
     which, word, n = (found[name].to_numpy(np.int64) for name in ("which", "word", "n"))
     made: dict[str, NDArray[np.int64]] = {}
     for i, name in enumerate(words):
@@ -312,5 +314,5 @@ def _decoded(
         for bit, (of, shift) in bits.items():
             if of == name:
                 held_bit = ((word[own] >> shift) & 1) * n[own]
-                made[bit] = np.bincount(la[own], held_bit, len(las)).astype(np.int64)
-    return pd.DataFrame({"la": las, **made})
+                made[bit] = np.bincount(place[own], held_bit, len(places)).astype(np.int64)
+    return pd.DataFrame({"place": places, **made})

@@ -9,6 +9,7 @@ what is complete enough.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,55 +46,60 @@ def conference_returns(records: Records, study: Study) -> pd.DataFrame:
     las = sorted({la for g in groups for la in (g.pilot, *g.comparators)})
     years = range(_fiscal(study.data_start), _fiscal(study.data_end) + 1)
     grid = pd.MultiIndex.from_product([las, years], names=["la", "year"])
-    found = pd.DataFrame(index=grid)
-    referrals = records.tables["referrals"]
-    held = records.tables["conferences"]
-    enquiries = _enquiries(records)
-    for name, days in (
-        ("referrals", referrals.select("la", day=referrals.referral_date)),
-        ("conferences", held.select(*KEY, day=held.icpc_date).distinct()),
-        (
-            "conferences_s47",
-            held.filter(held["source"] == "s47").select(*KEY, day="icpc_date").distinct(),
-        ),
-        ("enquiries", enquiries),
-        ("answered", enquiries.filter(enquiries.answered)),
-        ("stated", enquiries.filter(enquiries.stated)),
-    ):
-        found[name] = _by_year(days).reindex(grid).fillna(0)
-    table = found.reset_index().astype(dict.fromkeys((*COUNTS, "stated"), np.int64))
+    referrals, held, enquiries = (
+        records.tables[name].filter(records.tables[name]["la"].isin(las))
+        for name in ("referrals", "conferences", "s47_icpc")
+    )
+    days = held.group_by(*KEY, day=held.icpc_date).agg(s47=(held["source"] == "s47").any())
+    answers = _answers(enquiries, held)
+    found = pd.concat(
+        [
+            _by_year(referrals.select("la", day=referrals.referral_date), {"referrals": None}),
+            _by_year(days, {"conferences": None, "conferences_s47": "s47"}),
+            _by_year(answers, {"enquiries": None, "answered": "answered", "stated": "stated"}),
+        ],
+        axis=1,
+    )
+    table = found.reindex(grid).fillna(0).reset_index()
+    table = table.astype(dict.fromkeys((*COUNTS, "stated"), np.int64))
     silent = (table["stated"] == 0) & (table["enquiries"] > 0)
     table["answered"] = table["answered"].astype(float).mask(silent)
     return table[["la", "year", *COUNTS]]
 
 
-def _enquiries(records: Records) -> ibis.Table:
+def _answers(enquiries: ibis.Table, conferences: ibis.Table) -> ibis.Table:
     """One row an enquiry (child and day), with whether it says what came of it."""
-    rows = records.tables["s47_icpc"]
+    rows = enquiries
     rows = rows.filter(rows.s47_date.notnull())  # noqa: PD004
     pooled = rows.group_by(*KEY, "s47_date").agg(
         dated=rows.icpc_date.notnull().any(),  # noqa: PD004
         needless=rows.not_required.fill_null(False).any(),
         stated=rows.not_required.notnull().any(),  # noqa: PD004
     )
-    held = records.tables["conferences"].select(*KEY, "icpc_date").distinct()
+    held = conferences.select(*KEY, "icpc_date").distinct()
     pairs = pooled.select(*KEY, "s47_date").inner_join(held, KEY)
     gap = pairs.icpc_date.delta(pairs.s47_date, unit="day")
     pairs = pairs.filter(gap >= 0, gap <= ANSWERED_WITHIN).select(*KEY, "s47_date").distinct()
     met = pooled.left_join(pairs.mutate(met=True), [*KEY, "s47_date"])
     return met.select(
-        *KEY,
+        "la",
         day=met.s47_date,
         answered=met.dated | met.needless | met.met.fill_null(False),
         stated=met.stated,
     )
 
 
-def _by_year(days: ibis.Table) -> pd.Series:
+def _by_year(days: ibis.Table, counts: Mapping[str, str | None]) -> pd.DataFrame:
+    """Rows by authority and fiscal year: all, or those for which a column holds."""
     year = (days.day.year() + (days.day.month() >= 4).cast("int32")).cast("int64")
-    counted = days.group_by("la", year=year).agg(n=days.count())
+    counted = days.group_by("la", year=year).agg(
+        **{
+            name: days.count() if column is None else days[column].sum()
+            for name, column in counts.items()
+        }
+    )
     rows = counted.to_pyarrow().to_pandas().astype({"la": str, "year": np.int64})
-    return rows.set_index(["la", "year"])["n"]
+    return rows.set_index(["la", "year"])
 
 
 def _fiscal(day: Any) -> int:
