@@ -241,7 +241,7 @@ def _children(
     strata: pd.DataFrame,
     whole: int,
 ) -> pd.DataFrame:
-    """Distinct children by authority (`place`, of `whole` cells), a column for each bit and kind."""
+    """Distinct children, a row each authority (`whole` cells have a place), a column each bit."""
     words = -(-len(where.places) // _BITS)
     pair, place = (where.slots[name].to_numpy() for name in ("pair", "place"))
     masks = np.zeros((words + 1, len(where.pairs)), dtype=np.int64)
@@ -304,7 +304,9 @@ def _decoded(
             for i, name in enumerate(words)
         ]
         stacked = ibis.union(*parts) if parts[1:] else parts[0]
-        alike = stacked.group_by(["place", "which", "word"]).aggregate(n=stacked.count().cast("int64"))
+        alike = stacked.group_by(["place", "which", "word"]).aggregate(
+            n=stacked.count().cast("int64")
+        )
         found = alike.to_pyarrow().to_pandas()
     places, place = np.unique(found["place"].to_numpy(np.int64), return_inverse=True)
     which, word, n = (found[name].to_numpy(np.int64) for name in ("which", "word", "n"))

@@ -205,8 +205,8 @@ def _upper_fence(found: ibis.Table, sample: tuple[str, ...]) -> Any:
 def working_days(records: Records, table: ibis.Table, start: str, end: str) -> ibis.Table:
     """Add `y`: working days from `start` (counted) up to `end` (not counted); and `risky`.
 
-    That is whether the start is a day of elevated risk. Friday to Monday is 1, Saturday to Monday 0. Rows with a date outside the calendar (2000 to
-    2030) are dropped.
+    That is whether the start is a day of elevated risk. Friday to Monday is 1, Saturday to Monday
+    0. Rows with a date outside the calendar (2000 to 2030) are dropped.
     """
     days = records.tables["calendar"]
     starts = days.select(

@@ -111,8 +111,9 @@ def _hold(con: Any, name: str, table: Any) -> Any:
     con._run_pre_execute_hooks(table)
     held, schema = sg.table(name, quoted=True), table.schema()
     columns = sg.exp.Schema(this=held, expressions=schema.to_sqlglot_column_defs(con.dialect))
-    made = sg.exp.Create(this=columns, kind="TABLE").sql(con.dialect)
-    con.con.execute(made.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1))
+    passing = sg.exp.Properties(expressions=[sg.exp.TemporaryProperty()])
+    made = sg.exp.Create(this=columns, kind="TABLE", properties=passing)
+    con.con.execute(made.sql(con.dialect))
     con.con.execute(f"INSERT INTO {held.sql(con.dialect)} {con.compile(table)}")
     return ops.DatabaseTable(name, schema=schema, source=con).to_expr()
 

@@ -101,7 +101,7 @@ def marked(rows: ibis.Table, name: str) -> ibis.Table:
 
 def _days_stated(rows: ibis.Table) -> dict[str, Any]:
     """Days of birth as they are stated, the best first."""
-    return {name: rows[name] for name in ("dob", "expected_dob") if name in rows.columns}
+    return {name: rows[name] for name in reversed(STATED[1:]) if name in rows.columns}
 
 
 def _by_month(rows: ibis.Table) -> Any:
