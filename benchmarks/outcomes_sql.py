@@ -160,6 +160,8 @@ def run(folder: Path, rules: dict[str, dict[str, object]], memory: str, threads:
     from sos_analysis.records.calendar import calendar_table
 
     con = duckdb.connect(config={"memory_limit": memory, "threads": threads})
+    # As this project sets the engine: blocks given back are taken up again.
+    con.execute(f"SET block_allocator_memory = '{memory}'")
     calendar = calendar_table()
     con.register("calendar", calendar)
     con.execute(READ.format(folder=folder, **rules["rereferral"]))
