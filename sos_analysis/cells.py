@@ -145,7 +145,8 @@ def collapse_coded(
     # Materialised for as long as it is needed: the definition of the events may be costly.
     with _held(coded, intervals, sample, inside, study, groups, rest).cache() as held:
         _check(held, coded, study, outcome, intervals, len(sample) * whole, (groups, rest))
-        found = _counted(held, coded.child)
+        # Of groups alone, the cell tells the authority.
+        found = _counted(held, tuple(name for name in coded.child if name in held.columns))
         parts: list[Cells | None] = []
         for wanted, pooled in ((groups, False), (rest, True)):
             if not wanted:

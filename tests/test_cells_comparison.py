@@ -869,15 +869,17 @@ def test_a_study_without_comparators_is_refused_before_records_are_read(small_st
         cells_for(alone, tmp_path, "kinship", "original")
 
 
-@pytest.mark.parametrize("outcome", ["duration", "kinship", "icpc"])
+@pytest.mark.parametrize("outcome", ["duration", "rereferral", "kinship", "icpc"])
 def test_cells_by_number_are_those_by_words(
     outcome: str, small_study: Study, small_extract: Path
 ) -> None:
     """Two ways to the same counts: words of the events, and their numbers with the rest beside.
 
-    The three outcomes between them have every covariate but elevated risk, in two sets.
+    The outcomes between them have every covariate, in three sets; re-referral has a date of its
+    own for elevated risk, duration a length of its own for each window.
     """
-    covariates = small_study.outcome(outcome).cell_covariates
+    own = small_study.outcome(outcome).cell_covariates
+    covariates = tuple(dict.fromkeys((*own, "elevated_risk")))
     with open_extract(small_extract) as records:
         words = events(records, small_study, outcome)
         slow = [
