@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Rules
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sos_analysis import charts, tables
@@ -218,6 +218,8 @@ def test_exact_values_are_in_no_channel() -> None:
     label=st.text(min_size=1, max_size=60),
     narrow=st.booleans(),
 )
+@example(kind="bars", values=[0.03125], label="0", narrow=True)  # a rate of a case or two: hidden
+@example(kind="estimates", values=[0.03125], label="0", narrow=True)
 def test_any_data_draws_as_well_formed_xml(
     kind: str, values: list[float], label: str, narrow: bool
 ) -> None:

@@ -273,7 +273,7 @@ def _estimates(figure: SafeFigure, size: Size) -> Canvas:
     made_up_line(c, figure, size)
     draw_key(c, key, size, head)
     strips = [(top, bottom)]
-    if size.narrow:
+    if size.narrow and rows:
         # Words stand above each mark, so grid and band are drawn behind the marks alone.
         ends = list(itertools.accumulate((r[3] for r in rows), initial=top))[1:]
         strips = [(end - 25, end - 1) for end in ends]
@@ -531,7 +531,7 @@ def _bars(figure: SafeFigure, size: Size) -> Canvas:
     made_up_line(c, figure, size)
     draw_key(c, key, size, head)
     strips = [(top, bottom)]
-    if size.narrow:
+    if size.narrow and blocks:
         ends = list(itertools.accumulate((b[2] for b in blocks), initial=top))[1:]
         strips = [
             (end - b[2] + len(b[1]) * size.line + 2, end - 5)
