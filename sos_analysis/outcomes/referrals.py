@@ -149,8 +149,7 @@ def _came_back(records: Records, found: ibis.Table, days: int) -> ibis.Table:
 def rereferral(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
     """Cases of no further action; a new referral within the window of the NFA date."""
     found = _cases(records, study, rule, options)
-    found = found.mutate(y=found["first"].notnull().cast("int64"))
-    return found
+    return found.mutate(y=found["first"].notnull().cast("int64"))
 
 
 def escalation(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
@@ -179,8 +178,7 @@ def escalation(records: Records, study: Study, rule: Outcome, options: Options) 
     joined = joined.select(*found.columns, "soon", "between")
     if options["prior_start"] == "drop":
         joined = joined.filter(~joined.between.fill_null(False))
-    joined = joined.mutate(y=joined.soon.fill_null(False).cast("int64"))
-    return joined
+    return joined.mutate(y=joined.soon.fill_null(False).cast("int64"))
 
 
 def _starts(records: Records, *, short_breaks: bool) -> ibis.Table:
@@ -197,16 +195,14 @@ def nfa_share(records: Records, study: Study, rule: Outcome, options: Options) -
     """All referrals; was it a case of no further action?"""
     found = _each(records, study)
     found = found.mutate(y=_read(found, options["nfa"]).cast("int64"))
-    found = censored(found, rule.censor_days, rule.censor_date)
-    return found
+    return censored(found, rule.censor_days, rule.censor_date)
 
 
 def rereferral_all(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
     """All referrals; a new one within the window, whatever became of the first."""
     found = censored(_each(records, study), rule.censor_days, rule.censor_date)
     found = _came_back(records, found, rule.window_days)
-    found = found.mutate(y=found["first"].notnull().cast("int64"))
-    return found
+    return found.mutate(y=found["first"].notnull().cast("int64"))
 
 
 def icpc(records: Records, study: Study, rule: Outcome, options: Options) -> ibis.Table:
@@ -229,5 +225,4 @@ def icpc(records: Records, study: Study, rule: Outcome, options: Options) -> ibi
     pairs = pairs.filter(gap >= 1, gap <= longest)
     told = pairs.group_by(CHILD, "event_date").agg(n=pairs.count())
     joined = found.left_join(told, [CHILD, "event_date"]).select(*found.columns, "n")
-    joined = joined.mutate(y=joined.n.notnull().cast("int64"))
-    return joined
+    return joined.mutate(y=joined.n.notnull().cast("int64"))
