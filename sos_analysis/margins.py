@@ -101,8 +101,7 @@ def margins_of(
     size = len(intervals)
     place = np.array([las.index(la) for la in where.las], dtype=np.int64)[where.pairs["la"]]
     slot = (place * size + where.pairs["first"].to_numpy()) * size + where.pairs["last"].to_numpy()
-    children = _children(placed, frame, where, slot, strata, size**2 * len(strata))
-    children["la"] = np.array(las, dtype=object)[children["place"]]
+    children = _children(placed, frame, where, slot, strata)
     counts = frame[["n", "y_sum"]].astype(np.int64).assign(pair=where.of_cell)
     found = [_named(_by_place(counts, where.slots, where, []), where, None)]
     phases = where.slots[where.slots["place"].isin(where.phases)]
@@ -112,8 +111,8 @@ def margins_of(
         made = _by_place(of_level, phases, where, ["level"])
         found.append(_named(made, where, (name, levels.categories)))
     table = pd.concat(found, ignore_index=True)
-    held = children.drop(columns="place").set_index("la")
-    row = held.index.get_indexer(pd.Index([where.las[code] for code in table["la"]]))
+    held = children.set_index("la")
+    row = held.index.get_indexer(pd.Index(table["la"]))
     for kind in _kinds(frame):
         bit = held.columns.get_indexer(pd.Index(_of_kind(kind, table["bit"])))
         number = pd.Series(held.to_numpy(np.int64)[row, bit], table.index, "Int64")
@@ -239,9 +238,8 @@ def _children(
     where: _Slots,
     slot: NDArray[np.int64],
     strata: pd.DataFrame,
-    whole: int,
 ) -> pd.DataFrame:
-    """Distinct children, a row each authority (`whole` cells have a place), a column each bit."""
+    """Distinct children by authority (its number), a column for each bit and kind."""
     words = -(-len(where.places) // _BITS)
     pair, place = (where.slots[name].to_numpy() for name in ("pair", "place"))
     masks = np.zeros((words + 1, len(where.pairs)), dtype=np.int64)
@@ -267,12 +265,12 @@ def _children(
             for i in range(len(levels[start : start + room])):
                 for j, number in enumerate(phases):
                     bits[f"{covariate}_{start + i}_{number}"] = (word, i * len(phases) + j)
-    by_slot = memtable({"slot": slot, **named, "phases": masks[words]})
+    la = where.pairs["la"].to_numpy(np.int64)
+    by_slot = memtable({"slot": slot, "la": la, **named, "phases": masks[words]})
     by_stratum = memtable({"stratum": np.arange(len(strata), dtype=np.int64), **moves})
     keyed = placed.select(
         "child_id",
         "y",
-        place=(placed["cell"] // whole).cast("int32"),
         slot=(placed["cell"] // len(strata)).cast("int64"),
         stratum=(placed["cell"] % len(strata)).cast("int64"),
     )
@@ -289,7 +287,7 @@ def _children(
         own = {bit: (word, shift) for bit, (word, shift) in bits.items() if word in wanted}
         for bit, (word, shift) in zip(_of_kind(kind, own), own.values(), strict=True):
             kept[bit] = (f"{kind}_{word}", shift)
-    return _decoded(mapped.group_by(["place", "child_id"]).aggregate(**unions), list(unions), kept)
+    return _decoded(mapped.group_by(["la", "child_id"]).aggregate(**unions), list(unions), kept)
 
 
 def _decoded(
@@ -300,15 +298,13 @@ def _decoded(
 
     with by_child.cache() as held:
         parts = [
-            held.select("place", which=ibis.literal(i, "int64"), word=held[name])
+            held.select("la", which=ibis.literal(i, "int64"), word=held[name])
             for i, name in enumerate(words)
         ]
         stacked = ibis.union(*parts) if parts[1:] else parts[0]
-        alike = stacked.group_by(["place", "which", "word"]).aggregate(
-            n=stacked.count().cast("int64")
-        )
+        alike = stacked.group_by(["la", "which", "word"]).aggregate(n=stacked.count().cast("int64"))
         found = alike.to_pyarrow().to_pandas()
-    places, place = np.unique(found["place"].to_numpy(np.int64), return_inverse=True)
+    las, la = np.unique(found["la"].to_numpy(np.int64), return_inverse=True)
     which, word, n = (found[name].to_numpy(np.int64) for name in ("which", "word", "n"))
     made: dict[str, NDArray[np.int64]] = {}
     for i, name in enumerate(words):
@@ -316,5 +312,5 @@ def _decoded(
         for bit, (of, shift) in bits.items():
             if of == name:
                 held_bit = ((word[own] >> shift) & 1) * n[own]
-                made[bit] = np.bincount(place[own], held_bit, len(places)).astype(np.int64)
-    return pd.DataFrame({"place": places, **made})
+                made[bit] = np.bincount(la[own], held_bit, len(las)).astype(np.int64)
+    return pd.DataFrame({"la": las, **made})

@@ -875,7 +875,7 @@ def test_cells_by_number_are_those_by_words(
 ) -> None:
     """Two ways to the same counts: words of the events, and their numbers with the rest beside.
 
-    The outcomes between them have every covariate, in three sets; re-referral has a date of its
+    The outcomes between them have every covariate, in two sets; re-referral has a date of its
     own for elevated risk, duration a length of its own for each window.
     """
     own = small_study.outcome(outcome).cell_covariates

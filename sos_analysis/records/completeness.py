@@ -9,7 +9,7 @@ what is complete enough.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,17 +46,18 @@ def conference_returns(records: Records, study: Study) -> pd.DataFrame:
     las = sorted({la for g in groups for la in (g.pilot, *g.comparators)})
     years = range(_fiscal(study.data_start), _fiscal(study.data_end) + 1)
     grid = pd.MultiIndex.from_product([las, years], names=["la", "year"])
+    records = replace(records, only=tuple(las))
     referrals, held, enquiries = (
-        records.tables[name].filter(records.tables[name]["la"].isin(las))
-        for name in ("referrals", "conferences", "s47_icpc")
+        records.within(records.tables[name]) for name in ("referrals", "conferences", "s47_icpc")
     )
-    days = held.group_by(*KEY, day=held.icpc_date).agg(s47=(held["source"] == "s47").any())
-    answers = _answers(enquiries, held)
+    days = held.group_by(*KEY, day=held.icpc_date).agg(
+        conferences_s47=(held["source"] == "s47").any()
+    )
     found = pd.concat(
         [
-            _by_year(referrals.select("la", day=referrals.referral_date), {"referrals": None}),
-            _by_year(days, {"conferences": None, "conferences_s47": "s47"}),
-            _by_year(answers, {"enquiries": None, "answered": "answered", "stated": "stated"}),
+            _by_year(referrals.select("la", day=referrals.referral_date), "referrals"),
+            _by_year(days, "conferences", "conferences_s47"),
+            _by_year(_answers(enquiries, days), "enquiries", "answered", "stated"),
         ],
         axis=1,
     )
@@ -69,16 +70,14 @@ def conference_returns(records: Records, study: Study) -> pd.DataFrame:
 
 def _answers(enquiries: ibis.Table, conferences: ibis.Table) -> ibis.Table:
     """One row an enquiry (child and day), with whether it says what came of it."""
-    rows = enquiries
-    rows = rows.filter(rows.s47_date.notnull())  # noqa: PD004
+    rows = enquiries.filter(enquiries.s47_date.notnull())  # noqa: PD004
     pooled = rows.group_by(*KEY, "s47_date").agg(
         dated=rows.icpc_date.notnull().any(),  # noqa: PD004
         needless=rows.not_required.fill_null(False).any(),
         stated=rows.not_required.notnull().any(),  # noqa: PD004
     )
-    held = conferences.select(*KEY, "icpc_date").distinct()
-    pairs = pooled.select(*KEY, "s47_date").inner_join(held, KEY)
-    gap = pairs.icpc_date.delta(pairs.s47_date, unit="day")
+    pairs = pooled.select(*KEY, "s47_date").inner_join(conferences.select(*KEY, "day"), KEY)
+    gap = pairs.day.delta(pairs.s47_date, unit="day")
     pairs = pairs.filter(gap >= 0, gap <= ANSWERED_WITHIN).select(*KEY, "s47_date").distinct()
     met = pooled.left_join(pairs.mutate(met=True), [*KEY, "s47_date"])
     return met.select(
@@ -89,14 +88,11 @@ def _answers(enquiries: ibis.Table, conferences: ibis.Table) -> ibis.Table:
     )
 
 
-def _by_year(days: ibis.Table, counts: Mapping[str, str | None]) -> pd.DataFrame:
-    """Rows by authority and fiscal year: all, or those for which a column holds."""
+def _by_year(days: ibis.Table, name: str, *holding: str) -> pd.DataFrame:
+    """Rows by authority and fiscal year: all, under a name, and those for which columns hold."""
     year = (days.day.year() + (days.day.month() >= 4).cast("int32")).cast("int64")
     counted = days.group_by("la", year=year).agg(
-        **{
-            name: days.count() if column is None else days[column].sum()
-            for name, column in counts.items()
-        }
+        **{name: days.count()}, **{column: days[column].sum() for column in holding}
     )
     rows = counted.to_pyarrow().to_pandas().astype({"la": str, "year": np.int64})
     return rows.set_index(["la", "year"])

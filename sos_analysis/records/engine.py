@@ -168,7 +168,7 @@ class Engine:
                     preserve_insertion_order="false",
                 )
                 # Blocks given back are taken up again: asking the system for fresh ones, which it
-                # has to blank, would be a tenth of the work.
+                # has to blank, would be a twelfth of the work.
                 self.con.con.execute(f"SET block_allocator_memory = '{memory_limit}'")
                 self.con._create_cached_table = partial(_hold, self.con)
                 # Rows are read from their files more than once.
