@@ -9,7 +9,6 @@ what is complete enough.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,10 +45,8 @@ def conference_returns(records: Records, study: Study) -> pd.DataFrame:
     las = sorted({la for g in groups for la in (g.pilot, *g.comparators)})
     years = range(_fiscal(study.data_start), _fiscal(study.data_end) + 1)
     grid = pd.MultiIndex.from_product([las, years], names=["la", "year"])
-    records = replace(records, only=tuple(las))
-    referrals, held, enquiries = (
-        records.within(records.tables[name]) for name in ("referrals", "conferences", "s47_icpc")
-    )
+    tables = (records.tables[name] for name in ("referrals", "conferences", "s47_icpc"))
+    referrals, held, enquiries = (table.filter(table["la"].isin(las)) for table in tables)
     days = held.group_by(*KEY, day=held.icpc_date).agg(
         conferences_s47=(held["source"] == "s47").any()
     )
