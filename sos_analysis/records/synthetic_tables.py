@@ -310,15 +310,16 @@ def whole(values: npt.NDArray[Any], kind: Any, blank: npt.NDArray[Any] | None = 
 
 def coded(index: npt.NDArray[Any], codes: Sequence[str]) -> Any:
     """Text from positions in `codes` (dictionary encoded); a negative position is blank."""
-    small = index.astype(np.int8)
+    # Room for the codes of all authorities: their rows are written together.
+    small = index.astype(np.int16)
     return pa.DictionaryArray.from_arrays(
-        pa.array(small, mask=small < 0, type=pa.int8()), pa.array(list(codes), pa.string())
+        pa.array(small, mask=small < 0, type=pa.int16()), pa.array(list(codes), pa.string())
     )
 
 
 def constant(text: str, n: int) -> Any:
     """The same text n times (dictionary encoded)."""
-    return coded(np.zeros(n, dtype=np.int8), (text,))
+    return coded(np.zeros(n, dtype=np.int16), (text,))
 
 
 def constant_year(year: int, n: int) -> Any:
