@@ -15,6 +15,7 @@ from sos_analysis.estimation import inference as inf
 from sos_analysis.estimation.estimate import disagree
 from sos_analysis.estimation.event_study import event_study
 from sos_analysis.estimation.frames import FrameError, cell_table, independent
+from sos_analysis.numbering import distinct
 
 
 def _individuals(frame: pd.DataFrame) -> pd.DataFrame:
@@ -150,6 +151,33 @@ def test_one_table_serves_several_estimates() -> None:
     )
     with pytest.raises(FrameError, match=r"made with the covariates stratum, but no covariate"):
         did.estimate(table, design.series, draws=99, seed=1)
+
+
+@st.composite
+def _columns(draw: st.DrawFn) -> list[np.ndarray]:
+    rows = draw(st.integers(1, 40))
+    kinds = {
+        "bool": st.booleans(),
+        "int8": st.integers(-1, 5),
+        "int64": st.integers(-(2**52), 2**52),  # three of these do not fit one 64-bit key
+        "float64": st.floats(-9, 9, allow_nan=False).map(lambda v: round(v, 1) + 0.0),
+    }
+    names = draw(st.lists(st.sampled_from(sorted(kinds)), min_size=1, max_size=4))
+    return [
+        np.array(draw(st.lists(kinds[name], min_size=rows, max_size=rows)), dtype=name)
+        for name in names
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(columns=_columns())
+def test_combinations_are_numbered_as_pandas_groups_them(columns: list[np.ndarray]) -> None:
+    """Few values (by a table), many (by sorting), fractions, and keys too wide for 64 bits."""
+    first, number = distinct(columns)
+    by_pandas = pd.DataFrame(dict(enumerate(columns))).groupby([*range(len(columns))], sort=True)
+    assert number.tolist() == by_pandas.ngroup().tolist()
+    assert number[first].tolist() == list(range(len(first)))
+    assert all(row == number.tolist().index(i) for i, row in enumerate(first.tolist()))
 
 
 @settings(

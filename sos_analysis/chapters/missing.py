@@ -10,13 +10,13 @@ import numpy as np
 
 from sos_analysis.chapters.fit import model_covariates
 from sos_analysis.comparison import matched
-from sos_analysis.comparison.matching import fold
 from sos_analysis.comparison.variants import merged
 from sos_analysis.errors import SosError
 from sos_analysis.estimation.did import preferred_grams
 from sos_analysis.estimation.frames import cell_table
 from sos_analysis.estimation.grams import crv3, fit
 from sos_analysis.estimation.imputation import LevelModel, Pooled, impute, level_model, rubin
+from sos_analysis.numbering import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,8 +165,8 @@ def _collapsed(frame: pd.DataFrame, cells: Cells, binary: bool) -> pd.DataFrame:
     names = ["la", *cells.covariates]
     coded = {name: pd.Categorical(frame[name]).remove_unused_categories() for name in names}
     order = {name: c.reorder_categories(sorted(c.categories)) for name, c in coded.items()}
-    keys = [order["la"].codes, frame["first"], frame["last"]]
-    at, number = fold([*keys, *(order[name].codes for name in cells.covariates)])
+    keys = [order["la"].codes, frame["first"].to_numpy(), frame["last"].to_numpy()]
+    at, number = distinct([*keys, *(order[name].codes for name in cells.covariates)])
     sums = {name: np.bincount(number, weights=frame[name]) for name in ("n", "y_sum", "y_sq")}
     return pd.DataFrame(
         {

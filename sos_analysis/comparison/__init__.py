@@ -23,9 +23,10 @@ from sos_analysis.comparison.balance import (
     imbalance_table,
     margin_table,
 )
-from sos_analysis.comparison.matching import Array, Copies, cem_weights, fold, strata, sums
+from sos_analysis.comparison.matching import Array, Copies, cem_weights, strata, sums
 from sos_analysis.comparison.slots import Series, place_all
 from sos_analysis.errors import ParameterError, RecordsError, StudyError
+from sos_analysis.numbering import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -323,7 +324,7 @@ def _sample_frame(
     la = pd.Categorical(cells.frame["la"])
     full = strata(cells.frame, cells.covariates)[row]
     keys = [left.group, la.codes[row], left.phase, left.time, year[row], full, copies[row]]
-    at, number = fold(keys)
+    at, number = distinct(keys)
     n, y_sum, y_sq = sums(
         number, *(cells.frame[name].to_numpy(np.int64)[row] for name in ("n", "y_sum", "y_sq"))
     )
@@ -365,7 +366,7 @@ def _eligible(
     left = long.where(inside)
     copies = np.bincount(left.row, minlength=len(cells.frame))[left.row]
     full = strata(cells.frame, cells.covariates)[left.row]
-    at, number = fold([left.group, left.phase, left.treated, full, copies])
+    at, number = distinct([left.group, left.phase, left.treated, full, copies])
     (n,) = sums(number, cells.frame["n"].to_numpy(np.int64)[left.row])
     return pd.DataFrame(
         {

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sos_analysis.cells import PHASES, POST, PRE, Cells
-from sos_analysis.comparison.matching import Array, Copies, fold, l1, strata, sums
+from sos_analysis.comparison.matching import Array, Copies, l1, strata, sums
+from sos_analysis.numbering import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def imbalance_table(
     seen[long.row] = True
     used = np.flatnonzero(seen)
     dated = np.zeros(len(stratum), dtype=np.int64)
-    dated[used] = fold([stratum[used], year[used]])[1]
+    dated[used] = distinct([stratum[used], year[used]])[1]
     rows: list[dict[str, Any]] = []
     for i, group in enumerate(groups):
         for phase in (0, 1):
@@ -119,8 +120,8 @@ def margin_table(
     low, early = int(kept.time.min()), int(year.min())
     of_time, of_year = kept.time.astype(np.int64) - low, year[kept.row].astype(np.int64) - early
     # An event that several groups keep in the same place counts once.
-    once = fold([kept.row, kept.treated, kept.phase])[0]
-    once_a_time = fold([kept.row, kept.treated, kept.phase, kept.time])[0]
+    once = distinct([kept.row, kept.treated, kept.phase])[0]
+    once_a_time = distinct([kept.row, kept.treated, kept.phase, kept.time])[0]
     levels: list[tuple[str, Array, list[str], Array]] = [
         ("phase", kept.phase, ["0", "1"], once),
         ("event_time", of_time, [str(low + k) for k in range(of_time.max() + 1)], once_a_time),
@@ -132,13 +133,13 @@ def margin_table(
     tables: list[dict[str, Any]] = []
     for name, code, words, at in levels:
         row = kept.row[at]
-        place, number = fold([kept.treated[at], kept.phase[at], code[at]])
-        most_at, most_number = fold([number, apart[row]])
+        place, number = distinct([kept.treated[at], kept.phase[at], code[at]])
+        most_at, most_number = distinct([number, apart[row]])
         most = np.zeros(len(most_at), dtype=np.int64)
         np.maximum.at(most, most_number, children[row])
-        las_at = fold([number, la.codes[row]])[0]
+        las_at = distinct([number, la.codes[row]])[0]
         events, y_sum = sums(number, n[row], y[row])
-        every = fold([kept.treated, kept.phase, code])[1]
+        every = distinct([kept.treated, kept.phase, code])[1]
         first = at[place]
         tables.append(
             {

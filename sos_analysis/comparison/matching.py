@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sos_analysis.numbering import distinct
+
 Array = Any  # numpy arrays of whatever width; numpy's own generics say no more here
 
 
@@ -28,39 +30,11 @@ class Copies:
         )
 
 
-def fold(columns: Sequence[Array]) -> tuple[Array, Array]:
-    """First row, and number, of each distinct combination of integer columns.
-
-    Numbers run from 0 without gaps, in the order of the columns' values, whatever the row order.
-    """
-    key = np.zeros(len(columns[0]), dtype=np.int64)
-    size = 1
-    for column in columns:
-        values = np.asarray(column, dtype=np.int64)
-        low = int(values.min(initial=0))
-        width = int(values.max(initial=0)) - low + 1
-        if size * width > 2**62:  # number the combinations so far anew: int64 would overflow
-            key = np.unique(key, return_inverse=True)[1]
-            size = int(key.max()) + 1
-        key = key * width + (values - low)
-        size *= width
-    if size > 4 * len(key) + 1_000_000:
-        _, first, number = np.unique(key, return_index=True, return_inverse=True)
-        return first, number
-    # Few possible values: number them by a table and skip the sort.
-    at: Array = np.full(size, -1, dtype=np.int32 if len(key) < 2**31 else np.int64)
-    at[key[::-1]] = np.arange(len(key), dtype=at.dtype)[::-1]
-    there = np.flatnonzero(at >= 0)
-    first = at[there].astype(np.int64)
-    at[there] = np.arange(len(there), dtype=at.dtype)
-    return first, at[key].astype(np.int64)
-
-
 def strata(frame: pd.DataFrame, columns: Sequence[str]) -> Array:
     """Number of each row's combination of categories, in the order of the categories."""
     if not columns:
         return np.zeros(len(frame), dtype=np.int64)
-    return fold([pd.Categorical(frame[name]).codes for name in columns])[1]
+    return distinct([pd.Categorical(frame[name]).codes for name in columns])[1]
 
 
 def sums(number: Array, *values: Array) -> list[Array]:

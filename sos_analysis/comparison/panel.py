@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from sos_analysis.cells import Cells
-from sos_analysis.comparison.matching import fold
 from sos_analysis.comparison.slots import adjustment
+from sos_analysis.numbering import distinct
 
 if TYPE_CHECKING:
     from datetime import date
@@ -40,7 +40,7 @@ def authority_years(
     las, la = np.unique(names, return_inverse=True)
     year = cells.intervals["year"].to_numpy()[frame["first"].to_numpy()].astype(np.int64)
     n, y = frame["n"].to_numpy(np.int64), frame["y_sum"].to_numpy(float)
-    at, number = fold([la, year])
+    at, number = distinct([la, year])
     fitted, _ = adjustment(frame, adjust, number, n, y)
     count, total = (np.bincount(number, weights=v) for v in (n, y - n * fitted))
     window = timedelta(days=study.outcome(outcome).window_days)

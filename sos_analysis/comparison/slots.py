@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from sos_analysis.cells import DONUT, Cells, placement
-from sos_analysis.comparison.matching import Array, fold
+from sos_analysis.comparison.matching import Array
 from sos_analysis.errors import ParameterError
+from sos_analysis.numbering import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,9 +87,9 @@ def place_all(
     first, last = frame["first"].to_numpy(), frame["last"].to_numpy()
     n, y = frame["n"].to_numpy(np.int64), frame["y_sum"].to_numpy(float)
     year = cells.intervals["year"].to_numpy()[first]
-    fitted, gamma = adjustment(frame, adjust, fold([la, year])[1], n, y)
+    fitted, gamma = adjustment(frame, adjust, distinct([la, year])[1], n, y)
 
-    at, number = fold([la, first, last])
+    at, number = distinct([la, first, last])
     count, total = (np.bincount(number, weights=v) for v in (n, y - n * fitted))
     la, first, last = la[at], first[at], last[at]
     exposed = count * exposure_by_interval(cells.intervals, study, outcome, las)[la, first]

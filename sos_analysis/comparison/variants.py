@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from sos_analysis.cells import DONUT, POST, REST, Cells, clock_of, placement
-from sos_analysis.comparison.matching import Array, cem_weights, fold, strata
+from sos_analysis.comparison.matching import Array, cem_weights, strata
 from sos_analysis.comparison.slots import adjustment
 from sos_analysis.errors import RecordsError
+from sos_analysis.numbering import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -157,7 +158,7 @@ def layout(
     year = cells.intervals["year"].to_numpy()[first].astype(np.int64)
     # The rest takes the adjustment of the sample, so that no other variant hangs on it.
     own = la < len(las)
-    block = np.where(own, fold([la, year])[1], 0)
+    block = np.where(own, distinct([la, year])[1], 0)
     child, _ = adjustment(frame, adjust, block, n * own, y * own)
     sums = {"none": y, "child": y - n * child}
 
@@ -169,7 +170,7 @@ def layout(
     group, time, phase = _times(cells, study, outcome, groups, first, last)
     inside = phase != DONUT
     row = np.broadcast_to(np.arange(len(la)), inside.shape)[inside]
-    at, number = fold([group[inside], time[inside], year[row]])
+    at, number = distinct([group[inside], time[inside], year[row]])
     place = np.full(inside.shape, -1, dtype=np.int64)
     place[inside] = number
     size = len(every) * len(at)
@@ -238,11 +239,11 @@ def _member_rows(
         dtype=bool,
     )
     own = np.where(member[:, la], place, -1)
-    at, alike = fold([la, *own])
+    at, alike = distinct([la, *own])
     group, cell = np.nonzero(own[:, at] >= 0)
     row = at[cell]
     # The cells of a slot lie in one place, so they have its phase, time and year.
-    first, number = fold([group, la[row], place[group, row]])
+    first, number = distinct([group, la[row], place[group, row]])
     pilot = np.array([las.index(g.pilot) for g in groups])
     of, here = group[first], row[first]
     count = np.bincount(alike, weights=n)[cell]
@@ -260,7 +261,7 @@ def _member_rows(
     # The slot of each of the cells put together, in each group; -1 where it is in none.
     slot_of = np.full((len(groups), len(at)), -1, dtype=np.int64)
     slot_of[group, cell] = number
-    at, split = fold([alike, stratum])
+    at, split = distinct([alike, stratum])
     own = slot_of[:, alike[at]]
     group, cell = np.nonzero(own >= 0)
     matching = Parts(own[group, cell], cell, np.bincount(split, weights=n)[cell], stratum[at[cell]])
@@ -324,8 +325,8 @@ def variant(
     return SlotRows(
         role=role.astype(np.int64),
         place=slots.place[active],
-        slot=fold([group, role])[1].astype(np.int64),
-        block=fold([group, time])[1].astype(np.int64),
+        slot=distinct([group, role])[1].astype(np.int64),
+        block=distinct([group, time])[1].astype(np.int64),
         year=slots.year[active].astype(np.int64),
         treated=slots.treated[active].astype(float),
         post=post[active].astype(float),
@@ -398,7 +399,7 @@ def merged(cells: Cells, study: Study, outcome: str) -> Cells:
     place = np.where(member, phase * 4 * EMBEDDING + time, -8 * EMBEDDING)[:, inside]
     kept = frame[inside]
     year = cells.intervals["year"].to_numpy()[first[inside]]
-    at, number = fold(
+    at, number = distinct(
         [la.codes[inside], year, strata(kept, cells.covariates), *place.astype(np.int64)]
     )
     sums = {

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sos_analysis.errors import SosError
+from sos_analysis.numbering import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,23 +243,6 @@ def rows_of(table: CellTable, index: Any) -> CellTable:
         categories={k: (levels, codes[index]) for k, (levels, codes) in table.categories.items()},
         numeric={k: values[index] for k, values in table.numeric.items()},
     )
-
-
-def distinct(columns: Sequence[NDArray[Any]]) -> tuple[Ints, Ints]:
-    """First row, and number, of each distinct combination, in the order of the columns' values."""
-    key, size = np.zeros(len(columns[0]), dtype=np.int64), 1
-    for column in columns:
-        if column.dtype.kind == "f" and not _whole(column):
-            values = np.unique(column, return_inverse=True)[1].astype(np.int64)
-        else:
-            values = column.astype(np.int64) - int(column.min(initial=0))
-        width = int(values.max(initial=0)) + 1
-        if size * width > 2**62:  # number what there is so far anew: int64 would overflow
-            key = np.unique(key, return_inverse=True)[1].astype(np.int64)
-            size = int(key.max(initial=0)) + 1
-        key, size = key * width + values, size * width
-    _, first, number = np.unique(key, return_index=True, return_inverse=True)
-    return first.astype(np.int64), number.astype(np.int64)
 
 
 def _from_zero(codes: Ints) -> tuple[Ints, Ints]:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sos_analysis.numbering import distinct
+
 from .did import preferred_columns, preferred_grams, treated_mean
 from .estimate import Interval
-from .frames import CellTable, Floats, FrameError, cell_table, distinct, pair_codes
+from .frames import CellTable, Floats, FrameError, cell_table, pair_codes
 from .grams import crv3, fit
 from .inference import t_test
 

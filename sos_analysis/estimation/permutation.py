@@ -22,10 +22,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import CellTable, Floats, FrameError, Ints, distinct, pair_codes
+from sos_analysis.numbering import distinct
+
+from .frames import CellTable, Floats, FrameError, Ints, pair_codes
 from .inversion import TIE, InferenceResult, Inversion, report, wald
-from .slot_maps import LostEffect, Studentise
-from .slot_maps import maps_of as _maps
+from .slot_maps import LostEffect, Studentise, maps_of
 from .swings import in_role, swings
 
 
@@ -291,7 +292,9 @@ def slot_inversion(
         Regressors of slot-period rows, the one whose effect is tested first; treated x post by
         default. `design.exposure` must then be what a unit of that effect adds to each series.
     """
-    maps = _maps(design, (design.treated * design.post)[:, None] if x is None else x, studentise, 1)
+    maps = maps_of(
+        design, (design.treated * design.post)[:, None] if x is None else x, studentise, 1
+    )
     fillings, exact = arrangements(strata_codes(strata, design.las), draws, seed)
     swing = None if studentise == "none" else design.swing
     together = np.concatenate(
@@ -412,7 +415,7 @@ def slot_joint(
     -------
     (Wald statistic with CRV1 and no factor, p-value, whether draws are exhaustive)
     """
-    maps = _maps(design, x, "crv1", tested)
+    maps = maps_of(design, x, "crv1", tested)
     fillings, exact = arrangements(strata_codes(strata, design.las), draws, seed)
     over = _over_roles(design, maps, design.y)
 

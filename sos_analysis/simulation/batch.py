@@ -21,11 +21,11 @@ from sos_analysis.estimation.inversion import TIE, Inversion
 from sos_analysis.estimation.permutation import (
     LostEffect,
     _apply,
-    _maps,
     _over_roles,
     arrangements,
     fill,
 )
+from sos_analysis.estimation.slot_maps import maps_of
 from sos_analysis.estimation.swings import swings
 
 from .as_rows import Rows
@@ -163,9 +163,9 @@ class SlotTests:
             x = x + ((1 - self.design.treated) * mine)[:, None]
             self.design = replace(self.design, exposure=self.design.exposure + use)
         try:
-            self.maps = _maps(self.design, x, "crv3", 1)
+            self.maps = maps_of(self.design, x, "crv3", 1)
         except LostEffect:
-            self.maps = _maps(self.design, x, "crv1", 1)
+            self.maps = maps_of(self.design, x, "crv1", 1)
         self.exposed = fill(self.design.exposure, world.place_n)
 
     def means(self, y_sum: Floats) -> Floats:
@@ -279,7 +279,7 @@ class LeadTests:
         )
         self.tested = int(keep.sum())
         if self.tested:
-            self.maps = _maps(self.design, x[:, keep], "crv1", self.tested)
+            self.maps = maps_of(self.design, x[:, keep], "crv1", self.tested)
 
     def p(self, means: Floats, draws: int, seed: int) -> float:
         """p-value of one data set (its means, L x S); NaN where no lead can be told apart."""

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sos_analysis.cells import DONUT, placement
-from sos_analysis.comparison.matching import fold
 from sos_analysis.comparison.slots import exposure_by_interval
+from sos_analysis.numbering import distinct
 
 from .worlds import World
 
@@ -31,7 +31,7 @@ def world_of(cells: Cells, study: Study, sample: MatchedSample) -> World:
     rows = cells.frame[code >= 0]
     la = code[code >= 0].astype(np.int64)
     first, last = (rows[name].to_numpy(np.int64) for name in ("first", "last"))
-    at, cell = fold([first, last])
+    at, cell = distinct([first, last])
     first, last = first[at], last[at]
     n = np.zeros((len(las), len(at)))
     np.add.at(n, (la, cell), rows["n"].to_numpy(float))
